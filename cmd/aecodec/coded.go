@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"image"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/aecodec/aecodec/codec"
+	"github.com/aecodec/aecodec/codec/picture"
+)
+
+// checkStdout refuses two outputs on standard output, and binary data on a terminal.
+func (a *app) checkStdout(jobs []*job) error {
+	for _, j := range jobs {
+		switch {
+		case j.err != nil || j.out != stdio:
+		case a.json:
+			return usagef("--json: standard output is taken by the picture")
+		case a.stdoutTerminal:
+			return usagef("standard output is a terminal: redirect it or use -o")
+		}
+	}
+	return nil
+}
+
+// writeOutput writes to standard output or, all or nothing, to a file.
+func (a *app) writeOutput(name string, force bool, fill func(io.Writer) error) (int64, error) {
+	if name == stdio {
+		return fillFile(a.stdout, "standard output", fill)
+	}
+	return a.files.write(name, force, fill)
+}
+
+// coded is a decoded .aec file.
+type coded struct {
+	image   image.Image
+	meta    picture.Metadata
+	quality float64
+	model   string
+	seconds float64 // of decoding
+	release func()  // gives back the reserved pixels
+}
+
+// readCoded decodes an input and reserves its share of the memory.
+func (a *app) readCoded(in *input, d *codec.Decoder) (*coded, error) {
+	info, err := d.DecodeInfo(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.rewind(); err != nil {
+		return nil, err
+	}
+	h := info.Header
+	release, err := a.reserve(int(h.Width), int(h.Height))
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	m, err := d.Decode(in)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &coded{
+		image:   m,
+		meta:    picture.Metadata{ICC: info.ICC, EXIF: info.EXIF, XMP: info.XMP},
+		quality: qualityOf(h.Quality),
+		model:   h.Model,
+		seconds: time.Since(start).Seconds(),
+		release: release,
+	}, nil
+}
+
+// qualityOf turns the hundredths of a file's header into the number of -q.
+func qualityOf(hundredths uint16) float64 { return float64(hundredths) / 100 }
+
+// loadModel loads the model that --model names: a file, or a name in the user's model folder; "" is the embedded model.
+func loadModel(name string) (*codec.Model, error) {
+	if name == "" {
+		return codec.DefaultModel()
+	}
+	path := name
+	if filepath.Base(name) == name && filepath.Ext(name) == "" {
+		dir, err := codec.ModelDir()
+		if err != nil {
+			return nil, err
+		}
+		path = filepath.Join(dir, name+modelExtension)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
+	}
+	defer f.Close()
+	m, err := codec.LoadModel(bufio.NewReader(f))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// loadModels loads what --model names where it can be given several times.
+func loadModels(names []string) ([]*codec.Model, error) {
+	var models []*codec.Model
+	for _, name := range names {
+		m, err := loadModel(name)
+		if err != nil {
+			return nil, err
+		}
+		models = append(models, m)
+	}
+	return models, nil
+}
+
+func bitsPerPixel(bytes int64, width, height int) float64 {
+	return 8 * float64(bytes) / (float64(width) * float64(height))
+}
+
+// byteCount writes a size for people.
+func byteCount(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+}
+
+// table lines up labels and values.
+type table struct{ strings.Builder }
+
+func (t *table) row(label, format string, args ...any) {
+	if t.Len() > 0 {
+		t.WriteByte('\n')
+	}
+	fmt.Fprintf(t, "%-12s", label)
+	fmt.Fprintf(t, format, args...)
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aecodec/aecodec/codec"
+	"github.com/aecodec/aecodec/codec/picture"
+)
+
+// outputExtensions are the pictures that can be written.
+var outputExtensions = []string{".png", ".jpg", ".jpeg", ".ppm", ".pgm"}
+
+type decodeFlags struct {
+	output, format string
+	models         []string
+	jpegQuality    int
+	force, strip   bool
+}
+
+func (a *app) decodeCommand() *cobra.Command {
+	var f decodeFlags
+	cmd := &cobra.Command{
+		Use:   "decode FILE.aec...",
+		Short: "Turn .aec files into pictures: PNG, JPEG, PPM, PGM",
+		Long: `Turn .aec files into pictures. An input is a file, a pattern, a folder (the .aec files right in it), or - for standard input.
+
+Without -o, photo.aec becomes photo.png beside it. -o names a folder if it exists as one, ends in a slash, or has no extension;
+it is created. Otherwise it names the file for the one input, and its extension the format; - is standard output, and the
+default for standard input. An existing file is left alone unless --force is given.
+
+The model that a file was coded with is looked for in the program, in the files of --model, and in the user's model folder.
+JPEG and PPM have no transparency: such a picture is laid on white.`,
+		Example: `  aecodec decode photo.aec
+  aecodec decode -o out/ --to jpg *.aec
+  aecodec decode photo.aec -o - | display -`,
+		Args: atLeast(1, "name at least one .aec file, or - for standard input"),
+		RunE: func(_ *cobra.Command, args []string) error { return a.decode(args, &f) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVarP(&f.output, "output", "o", "", "file or folder to write to, or -")
+	flags.StringVar(&f.format, "to", "", "format where -o has no extension to tell: png (default), jpg, ppm or pgm")
+	flags.BoolVar(&f.force, "force", false, "replace existing files")
+	flags.StringSliceVar(&f.models, "model", nil, "more models to decode with (can be given several times)")
+	flags.IntVar(&f.jpegQuality, "jpeg-quality", picture.DefaultJPEGQuality, "quality of JPEG output, 1 to 100")
+	flags.BoolVar(&f.strip, "strip", false, "drop colour profile, EXIF and XMP")
+	return cmd
+}
+
+func (a *app) decode(args []string, f *decodeFlags) error {
+	extension := ".png"
+	if f.format != "" {
+		extension = "." + f.format
+		if !hasExtension(extension, outputExtensions) {
+			return usagef("--to %s: use png, jpg, ppm or pgm", f.format)
+		}
+	}
+	if f.jpegQuality < 1 || f.jpegQuality > 100 {
+		return usagef("--jpeg-quality %d: quality is from 1 to 100", f.jpegQuality)
+	}
+	jobs := findInputs(args, []string{codedExtension})
+	if err := nameOutputs(jobs, f.output, extension, outputExtensions); err != nil {
+		return err
+	}
+	if err := a.checkStdout(jobs); err != nil {
+		return err
+	}
+	formats := make(map[*job]picture.Format, len(jobs))
+	for _, j := range jobs {
+		name := j.out
+		if filepath.Ext(name) == "" { // "-" and devices
+			name = extension
+		}
+		format, err := picture.FormatOf(name)
+		if err != nil {
+			return usagef("-o %s: %w", j.out, err)
+		}
+		if f.format != "" && !strings.EqualFold(filepath.Ext(name), extension) {
+			return usagef("-o %s and --to %s disagree", j.out, f.format)
+		}
+		formats[j] = format
+	}
+	models, err := loadModels(f.models)
+	if err != nil {
+		return err
+	}
+	return a.batch(jobs, "decoding", func(j *job, threads int) (fmt.Stringer, error) {
+		return a.decodeFile(j, formats[j], f, codec.NewDecoder(&codec.DecoderOptions{Models: models, Threads: threads}))
+	})
+}
+
+func (a *app) decodeFile(j *job, format picture.Format, f *decodeFlags, d *codec.Decoder) (*codingReport, error) {
+	in, err := a.open(j.in)
+	if err != nil {
+		return nil, err
+	}
+	defer in.close()
+	c, err := a.readCoded(in, d)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release()
+
+	r := &codingReport{
+		Input: j.in, Output: j.out,
+		Width: c.image.Bounds().Dx(), Height: c.image.Bounds().Dy(),
+		InputBytes: in.size, Quality: c.quality, Model: c.model, Seconds: c.seconds,
+	}
+	r.BPP = bitsPerPixel(in.size, r.Width, r.Height)
+	if f.strip {
+		c.meta = picture.Metadata{}
+	}
+	r.OutputBytes, err = a.writeOutput(j.out, f.force, func(w io.Writer) error {
+		switch format {
+		case picture.PNG:
+			w = c.meta.PNGWriter(w)
+		case picture.JPEG:
+			var err error
+			if w, err = c.meta.JPEGWriter(w); err != nil {
+				return fmt.Errorf("%w; --strip leaves it out", err)
+			}
+		}
+		return picture.Encode(w, c.image, format, &picture.EncodeOptions{JPEGQuality: f.jpegQuality})
+	})
+	return r, err
+}

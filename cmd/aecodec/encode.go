@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aecodec/aecodec/codec"
+	"github.com/aecodec/aecodec/codec/picture"
+)
+
+// pictureExtensions are the files that are taken from a folder.
+var pictureExtensions = []string{".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm"}
+
+// codingReport is what encode and decode say about a file.
+type codingReport struct {
+	Input       string   `json:"input"`
+	Output      string   `json:"output"`
+	Width       int      `json:"width"`
+	Height      int      `json:"height"`
+	InputBytes  int64    `json:"input_bytes"`
+	OutputBytes int64    `json:"output_bytes"`
+	BPP         float64  `json:"bpp"` // of the .aec file
+	Quality     float64  `json:"quality"`
+	Model       string   `json:"model"`
+	Seconds     float64  `json:"seconds"` // of coding, without the reading and writing of the picture
+	Warnings    []string `json:"warnings,omitempty"`
+}
+
+func (r *codingReport) String() string {
+	return fmt.Sprintf("%s -> %s  %dx%d  %s -> %s  %.3f bpp  %.2f s",
+		r.Input, r.Output, r.Width, r.Height, byteCount(r.InputBytes), byteCount(r.OutputBytes), r.BPP, r.Seconds)
+}
+
+// encodeFlags are those of encode.
+type encodeFlags struct {
+	output, model string
+	quality       float64
+	force, strip  bool
+}
+
+func (a *app) encodeCommand() *cobra.Command {
+	var f encodeFlags
+	cmd := &cobra.Command{
+		Use:   "encode PICTURE...",
+		Short: "Compress pictures: PNG, JPEG, WebP, TIFF, BMP, PPM, PGM -> .aec",
+		Long: `Compress pictures to .aec files. A picture is a file, a pattern, a folder (the pictures right in it), or - for standard
+input. What a file holds is told by its content, never by its name.
+
+Without -o, photo.png becomes photo.aec beside it. -o names a folder if it exists as one, ends in a slash, or has no extension;
+it is created. Otherwise it names the file for the one input; - is standard output, and the default for standard input.
+An existing file is left alone unless --force is given. Every file is written under another name first and renamed when it is
+complete.
+
+Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.`,
+		Example: `  aecodec encode *.png
+  aecodec encode -q 72.5 -o small/ holiday/
+  cat photo.jpg | aecodec encode - > photo.aec`,
+		Args: atLeast(1, "name at least one picture, or - for standard input"),
+		RunE: func(_ *cobra.Command, args []string) error { return a.encode(args, &f) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.Float64VarP(&f.quality, "quality", "q", codec.DefaultQuality, "quality, 1 to 100, in steps of 0.01")
+	flags.StringVarP(&f.output, "output", "o", "", "file or folder to write to, or -")
+	flags.BoolVar(&f.force, "force", false, "replace existing files")
+	flags.StringVar(&f.model, "model", "", "model file to code with (default: the embedded one)")
+	flags.BoolVar(&f.strip, "strip", false, "drop colour profile, EXIF and XMP")
+	return cmd
+}
+
+func (a *app) encode(args []string, f *encodeFlags) error {
+	if !(f.quality >= 1 && f.quality <= 100) { // false for NaN too
+		return usagef("-q %g: quality is from 1 to 100", f.quality)
+	}
+	jobs := findInputs(args, pictureExtensions)
+	if err := nameOutputs(jobs, f.output, codedExtension, append([]string{codedExtension}, pictureExtensions...)); err != nil {
+		return err
+	}
+	if err := a.checkStdout(jobs); err != nil {
+		return err
+	}
+	model, err := loadModel(f.model)
+	if err != nil {
+		return err
+	}
+	return a.batch(jobs, "encoding", func(j *job, threads int) (fmt.Stringer, error) {
+		return a.encodeFile(j, f, model, threads)
+	})
+}
+
+func (a *app) encodeFile(j *job, f *encodeFlags, model *codec.Model, threads int) (*codingReport, error) {
+	in, err := a.open(j.in)
+	if err != nil {
+		return nil, err
+	}
+	defer in.close()
+	m, release, err := a.readPicture(in)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+
+	o := &codec.Options{Quality: f.quality, Model: model, Threads: threads}
+	r := &codingReport{
+		Input: j.in, Output: j.out,
+		Width: m.Bounds().Dx(), Height: m.Bounds().Dy(),
+		InputBytes: in.size, Quality: f.quality, Model: model.Name(),
+	}
+	if !f.strip {
+		meta, warnings, err := readMetadata(in, m)
+		if err != nil {
+			return nil, err
+		}
+		o.ICC, o.EXIF, o.XMP = meta.ICC, meta.EXIF, meta.XMP
+		r.Warnings = warnings
+	}
+	r.OutputBytes, err = a.writeOutput(j.out, f.force, func(w io.Writer) error {
+		start := time.Now()
+		defer func() { r.Seconds = time.Since(start).Seconds() }()
+		return codec.Encode(w, m, o)
+	})
+	r.BPP = bitsPerPixel(r.OutputBytes, r.Width, r.Height)
+	return r, err
+}
+
+// readMetadata returns what can be kept of an input's metadata, and a warning for what cannot.
+func readMetadata(in *input, m image.Image) (*picture.Metadata, []string, error) {
+	if in.format != picture.PNG && in.format != picture.JPEG && in.format != picture.WebP {
+		return &picture.Metadata{}, nil, nil
+	}
+	if err := in.rewind(); err != nil {
+		return nil, nil, err
+	}
+	file, err := io.ReadAll(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	var warnings []string
+	meta, err := picture.ReadMetadata(file)
+	if err != nil {
+		warnings = append(warnings, err.Error()+", left out")
+	}
+	space := "RGB"
+	if model := m.ColorModel(); model == color.GrayModel || model == color.Gray16Model {
+		space = "GRAY"
+	}
+	// Decoders convert every picture to RGB or gray: a CMYK profile, say, no longer fits.
+	if profile := meta.ICCColorSpace(); profile != "" && profile != space {
+		meta.ICC = nil
+		warnings = append(warnings, fmt.Sprintf("%s colour profile does not fit a picture read as %s, left out", profile, space))
+	}
+	return meta, warnings, nil
+}

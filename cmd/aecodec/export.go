@@ -1,0 +1,35 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) exportCommand() *cobra.Command {
+	var model, output string
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "export -o DECODER.aem",
+		Short: "Write a model's decoder alone, for those who only receive",
+		Long: `Write a model without its encoder, for those who only receive. It has the same fingerprint, so it decodes the same files.
+Put into the user's model folder, it is found without being named.`,
+		Example: `  aecodec export --model mine.aem -o mine-decoder.aem`,
+		Args:    atMost(0),
+		RunE: func(*cobra.Command, []string) error {
+			if output == "" {
+				return usagef("-o: name the model file to write")
+			}
+			m, err := loadModel(model)
+			if err != nil {
+				return err
+			}
+			_, err = a.writeOutput(output, force, func(w io.Writer) error { return m.Save(w, true) })
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&model, "model", "", "model to take it from (default: the embedded one)")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "model file to write, or - for standard output")
+	cmd.Flags().BoolVar(&force, "force", false, "replace an existing file")
+	return cmd
+}

@@ -1,0 +1,9 @@
+package nn
+
+// CutFinely makes plans use strips of a few rows and a thread for every row,
+// until the returned function is called.
+func CutFinely() (restore func()) {
+	a, b, c := stripBytes, stripPixels, threadWork
+	stripBytes, stripPixels, threadWork = 8<<10, 1, 1
+	return func() { stripBytes, stripPixels, threadWork = a, b, c }
+}

@@ -1,0 +1,276 @@
+package kernels
+
+// Depthwise convolves every channel with a kernel of its own, stride 1, "same"
+// padding: dst and src are h×wd×c, w is [kh*kw][c], bias [c] or nil. Output
+// (y, x) of a channel starts at bias (or +0) and adds, ky then kx ascending, one
+// multiply-add per tap src[y-(kh-1)/2+ky][x-(kw-1)/2+kx]·w[ky*kw+kx]; taps
+// outside the image take part as +0. Then come activation and residual of ep,
+// which may be nil; its other fields must be unset. ep.Residual has the shape
+// of dst with LDR == c. Only the rows y0 <= y < y1 are computed.
+func Depthwise(dst, src, w, bias []float32, h, wd, c, kh, kw int, ep *Epilogue, y0, y1 int) {
+	if ep == nil {
+		ep = &noEpilogue
+	}
+	if ep.Bias != nil || ep.Accumulate {
+		panic("kernels: depthwise: epilogue with bias or accumulation")
+	}
+	if ep.Residual != nil {
+		checkSame("depthwise", "residual stride", ep.LDR, c)
+	}
+	depthwise("depthwise", dst, src, w, bias, h, wd, c, kh, kw, (kh-1)/2, (kw-1)/2, ep, y0, y1)
+}
+
+// DepthwiseDataGrad computes the gradient of Depthwise with respect to its
+// input: dx is Depthwise of dy with the kernel turned by 180 degrees, its taps
+// in the order of the turned kernel (so those of w descend), and the larger
+// half of the padding of an even kernel on the other side. With accumulate set,
+// one float32 addition adds the old dx. Only the rows y0 <= y < y1 of dx are
+// computed.
+func DepthwiseDataGrad(dx, dy, w []float32, h, wd, c, kh, kw int, accumulate bool, y0, y1 int) {
+	checkLen("depthwisedatagrad", "w", len(w), kh*kw*c)
+	s := getScratch()
+	turned := grow(&s.b, kh*kw*c)
+	for t := range kh * kw {
+		copy(turned[t*c:][:c], w[(kh*kw-1-t)*c:])
+	}
+	var ep Epilogue
+	if accumulate {
+		ep.Residual, ep.LDR = dx, c
+	}
+	depthwise("depthwisedatagrad", dx, dy, turned, nil, h, wd, c, kh, kw, kh/2, kw/2, &ep, y0, y1)
+	s.release()
+}
+
+// dwChunk is about how many elements one call of a depthwise entry computes.
+const dwChunk = 8192
+
+// depthwise is Depthwise with explicit padding.
+func depthwise(op string, dst, src, w, bias []float32, h, wd, c, kh, kw, top, left int, ep *Epilogue, y0, y1 int) {
+	checkLen(op, "dst", len(dst), h*wd*c)
+	checkLen(op, "src", len(src), h*wd*c)
+	checkLen(op, "w", len(w), kh*kw*c)
+	if bias != nil {
+		checkLen(op, "bias", len(bias), c)
+	}
+	if ep.Residual != nil {
+		checkLen(op, "residual", len(ep.Residual), h*wd*c)
+	}
+	checkRange(op, y0, y1, h)
+	if wd == 0 || c == 0 || y0 == y1 {
+		return
+	}
+	j := dwJob{src: src, w: w, bias: bias, h: h, wd: wd, c: c, kh: kh, kw: kw, top: top, left: left, step: max(dwChunk/c, 1)}
+	j.act, j.slope = ep.activation()
+	s := getScratch()
+	zeros := grow(&s.a, (j.step+2)*c)
+	clear(zeros)
+	for y := y0; y < y1; y++ {
+		out := dst[y*wd*c:][:wd*c]
+		var residual []float32
+		if ep.Residual != nil {
+			residual = ep.Residual[y*wd*c:][:wd*c]
+		}
+		if kh == 3 && kw == 3 {
+			j.row3(s, out, residual, zeros, y)
+		} else {
+			j.row(s, out, residual, zeros, y)
+		}
+	}
+	s.release()
+}
+
+// dwJob is what all rows of a depthwise convolution share.
+type dwJob struct {
+	src, w, bias     []float32
+	h, wd, c, kh, kw int
+	top, left        int // padding
+	step             int // pixels per call of an entry
+	act              Activation
+	slope            float32
+}
+
+// line returns row y of the source, or nil outside the image.
+func (j *dwJob) line(y int) []float32 {
+	if y < 0 || y >= j.h {
+		return nil
+	}
+	return j.src[y*j.wd*j.c:][:j.wd*j.c]
+}
+
+// row3 computes one output row with the depthwise3 entry; a row outside the
+// image is replaced by zeros.
+func (j *dwJob) row3(s *scratch, out, residual, zeros []float32, y int) {
+	c := j.c
+	d := &s.dw
+	d.w, d.bias, d.c, d.act, d.slope = &j.w[0], at(j.bias, 0), c, j.act, j.slope
+	lines := [3][]float32{j.line(y - 1), j.line(y), j.line(y + 1)}
+	for x := 0; x < j.wd; x += j.step {
+		d.n = min(j.step, j.wd-x)
+		d.left, d.right = x == 0, x+d.n == j.wd
+		for ky, line := range lines {
+			d.row[ky] = &zeros[0]
+			if line != nil {
+				d.row[ky] = &line[max(x-1, 0)*c]
+			}
+		}
+		d.dst = &out[x*c]
+		d.residual = nil
+		if residual != nil {
+			d.residual = &residual[x*c]
+		}
+		active.depthwise3(d)
+	}
+}
+
+// row computes one output row of any kernel, tap by tap over a piece of the
+// row that stays in the first-level cache.
+func (j *dwJob) row(s *scratch, out, residual, zeros []float32, y int) {
+	c := j.c
+	for x0 := 0; x0 < j.wd; x0 += j.step {
+		n := min(j.step, j.wd-x0)
+		acc := grow(&s.b, n*c)
+		if j.bias == nil {
+			clear(acc)
+		} else {
+			for x := range n {
+				copy(acc[x*c:][:c], j.bias)
+			}
+		}
+		for ky := range j.kh {
+			line := j.line(y - j.top + ky)
+			for kx := range j.kw {
+				tap := j.w[(ky*j.kw+kx)*c:][:c]
+				if line == nil {
+					active.macRows(acc, zeros[:n*c], tap)
+					continue
+				}
+				// Pixels lo <= x < hi of the piece meet a pixel of the line.
+				from := x0 - j.left + kx
+				lo := min(max(-from, 0), n)
+				hi := max(min(j.wd-from, n), lo)
+				macRowsIf(acc[:lo*c], zeros, tap)
+				if lo < hi {
+					active.macRows(acc[lo*c:hi*c], line[(from+lo)*c:(from+hi)*c], tap)
+				}
+				macRowsIf(acc[hi*c:], zeros, tap)
+			}
+		}
+		switch j.act {
+		case ActLeaky:
+			active.leaky(acc, acc, j.slope)
+		case ActReLU:
+			active.relu(acc, acc)
+		}
+		piece := out[x0*c:][:n*c]
+		if residual != nil {
+			active.add(piece, acc, residual[x0*c:][:n*c])
+		} else {
+			copy(piece, acc)
+		}
+	}
+}
+
+// macRowsIf runs the macRows entry unless acc is empty; x may be longer.
+func macRowsIf(acc, x, v []float32) {
+	if len(acc) > 0 {
+		active.macRows(acc, x[:len(acc)], v)
+	}
+}
+
+// DepthwiseWeightGrad adds the gradient of the weights of one image to dw,
+// [kh*kw][c]. For every row of dy in order, each tap of each channel sums
+// src·dy over the pixels of the row, x ascending, with multiply-adds from +0,
+// taps outside the image taking part as +0, and adds the sum to dw once. Only
+// the channels c0 <= ch < c1 are computed; c0, and c1 unless it is c, should be
+// multiples of 16.
+func DepthwiseWeightGrad(dw, src, dy []float32, h, wd, c, kh, kw int, c0, c1 int) {
+	const op = "depthwiseweightgrad"
+	checkLen(op, "dw", len(dw), kh*kw*c)
+	checkLen(op, "src", len(src), h*wd*c)
+	checkLen(op, "dy", len(dy), h*wd*c)
+	checkRange(op, c0, c1, c)
+	n := c1 - c0
+	if n == 0 || wd == 0 || h == 0 {
+		return
+	}
+	if kh == 3 && kw == 3 {
+		depthwise3WeightGrad(dw, src, dy, h, wd, c, c0, c1)
+		return
+	}
+	// The channels wanted are copied to a ring of kh padded rows, and those of
+	// dy to one row unless they are all.
+	s := getScratch()
+	defer s.release()
+	top, left := (kh-1)/2, (kw-1)/2
+	size := (wd + kw - 1) * n
+	ring := grow(&s.a, kh*size)
+	clear(ring)
+	line := func(y int) []float32 { return ring[(y+kh)%kh*size:][:size] }
+	load := func(y int) {
+		dst := line(y)
+		if y >= h {
+			clear(dst)
+			return
+		}
+		copyChannels(dst[left*n:], src[y*wd*c:], wd, c, c0, n)
+	}
+	for y := range min(kh-1-top, h) {
+		load(y)
+	}
+	buf := grow(&s.b, wd*n+n)
+	acc, grad := buf[:n], buf[n:]
+	for y := range h {
+		load(y + kh - 1 - top)
+		row := dy[y*wd*c:][:wd*c]
+		if n < c {
+			copyChannels(grad, row, wd, c, c0, n)
+			row = grad
+		}
+		for t := range kh * kw {
+			clear(acc)
+			taps := line(y - top + t/kw)[t%kw*n:][:wd*n]
+			for x := 0; x < wd*n; x += rowsChunk(n) {
+				end := min(x+rowsChunk(n), wd*n)
+				active.dotRows(acc, taps[x:end], row[x:end])
+			}
+			dst := dw[t*c+c0:][:n]
+			active.add(dst, dst, acc)
+		}
+	}
+}
+
+// dwWeightChunk is about how many elements of dy one call of a depthwise
+// weight entry goes through; a row is cut between channels.
+const dwWeightChunk = 1 << 16
+
+// depthwise3WeightGrad is DepthwiseWeightGrad for 3x3; the operands have been
+// checked and are not empty.
+func depthwise3WeightGrad(dw, src, dy []float32, h, wd, c, c0, c1 int) {
+	s := getScratch()
+	defer s.release()
+	zeros := grow(&s.a, wd*c)
+	clear(zeros)
+	d := &s.dww
+	*d = dwWeightArgs{ldw: c, n: wd, stride: c, left: true, right: true}
+	step := max(dwWeightChunk/wd&^(PanelWidth-1), PanelWidth)
+	for y := range h {
+		for ch := c0; ch < c1; ch += step {
+			for ky := range d.row {
+				d.row[ky] = &zeros[0]
+				if sy := y - 1 + ky; sy >= 0 && sy < h {
+					d.row[ky] = &src[sy*wd*c+ch]
+				}
+			}
+			d.dw, d.c = &dw[ch], min(step, c1-ch)
+			d.dy = &dy[y*wd*c+ch]
+			active.depthwise3Weight(d)
+		}
+	}
+}
+
+// copyChannels copies n channels from c0 on of each of wd pixels of c.
+func copyChannels(dst, src []float32, wd, c, c0, n int) {
+	for x := range wd {
+		copy(dst[x*n:][:n], src[x*c+c0:])
+	}
+}

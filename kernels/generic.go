@@ -1,0 +1,45 @@
+package kernels
+
+// generic is the portable backend. Its entries define, bit by bit, what every
+// other backend returns.
+var generic = table{
+	name: "generic",
+
+	gemm:             gemmGeneric,
+	pack:             packGeneric,
+	packT:            packTGeneric,
+	depthwise3:       depthwise3Generic,
+	depthwise3Weight: depthwise3WeightGeneric,
+
+	add:       addGeneric,
+	sub:       subGeneric,
+	mul:       mulGeneric,
+	addScaled: addScaledGeneric,
+	scale:     scaleGeneric,
+	leaky:     leakyGeneric,
+	leakyGrad: leakyGradGeneric,
+	relu:      reluGeneric,
+	round:     roundGeneric,
+	clamp:     clampGeneric,
+	lerp:      lerpGeneric,
+	sqrt:      sqrtGeneric,
+	exp:       expGeneric,
+	log:       logGeneric,
+	sigmoid:   sigmoidGeneric,
+	tanh:      tanhGeneric,
+	softplus:  softplusGeneric,
+	symlog:    symlogGeneric,
+	mulRows:   mulRowsGeneric,
+	addRows:   addRowsGeneric,
+	fmaRows:   fmaRowsGeneric,
+	macRows:   macRowsGeneric,
+	dotRows:   dotRowsGeneric,
+	adamW:     adamWGeneric,
+
+	sum:            sumGeneric,
+	sumSquares:     sumSquaresGeneric,
+	dot:            dotGeneric,
+	sumSquaredDiff: sumSquaredDiffGeneric,
+	maxAbs:         maxAbsGeneric,
+	colSum:         colSumGeneric,
+}

@@ -1,0 +1,152 @@
+package kernels
+
+// table is one backend: every arithmetic primitive that is worth tuning for an
+// instruction set. A nil entry of a higher backend is replaced by the entry of
+// the next lower one when the tables are built (see backend.go), so a backend
+// can grow entry by entry. The portable entries in generic*.go are the
+// specification: every other backend returns the same bits.
+//
+// Entries work on one small piece (a tile, a row, a flat run); the drivers
+// beside the exported functions cut the work into such pieces and are shared
+// by all backends. No entry runs longer than about 250 microseconds, because
+// the Go runtime cannot preempt assembly (golang/go #64417).
+type table struct {
+	name string
+
+	// gemm computes one block of at most gemmMaxM rows by at most
+	// gemmMaxPanels panels; see gemmArgs.
+	gemm func(*gemmArgs)
+
+	// pack copies k rows, ldb elements apart, of n <= packMaxN columns from b
+	// into panels of k rows at dst, padding the last panel with +0.
+	pack func(dst, b *float32, ldb, k, n int)
+	// packT copies 8 rows of k elements, k being a multiple of 8, from b to
+	// columns 0 to 7 of a panel: element i of row j becomes dst[i*PanelWidth+j].
+	packT func(dst, b *float32, ldb, k int)
+
+	// depthwise3 computes n consecutive output pixels of a 3x3 depthwise
+	// convolution; see dwArgs.
+	depthwise3 func(*dwArgs)
+	// depthwise3Weight accumulates the nine weight gradients over n
+	// consecutive pixels of one row.
+	depthwise3Weight func(*dwWeightArgs)
+
+	// Flat element-wise kernels over len(dst) elements; the drivers check
+	// lengths, dst may alias an operand exactly.
+	add, sub, mul func(dst, a, b []float32)
+	addScaled     func(dst, a, b []float32, s float32)
+	scale         func(dst, a []float32, s float32)
+	leaky         func(dst, x []float32, slope float32)
+	leakyGrad     func(dx, dy, y []float32, slope float32)
+	relu          func(dst, x []float32)
+	round         func(dst, x []float32)
+	clamp         func(dst, x []float32, lo, hi float32)
+	lerp          func(dst, a, b []float32, t float32)
+	sqrt          func(dst, x []float32)
+	exp, log      func(dst, x []float32)
+	sigmoid, tanh func(dst, x []float32)
+	softplus      func(dst, x []float32)
+	symlog        func(dst, x []float32)
+	mulRows       func(dst, x, v []float32)    // dst[i] = x[i] * v[i % len(v)], whole rows
+	addRows       func(dst, x, v []float32)    // dst[i] = x[i] + v[i % len(v)]
+	fmaRows       func(dst, x, v, u []float32) // dst[i] = fma(x[i], v[i%n], u[i%n])
+	macRows       func(dst, x, v []float32)    // dst[i] = fma(x[i], v[i%n], dst[i])
+	dotRows       func(acc, x, y []float32)    // acc[i%n] = fma(x[i], y[i], acc[i%n]), i ascending, n = len(acc)
+	adamW         func(w, g, m, v []float32, p *AdamParams)
+
+	// Reductions over 64 strided accumulators and a fixed tree.
+	sum, sumSquares     func(x []float32) float32
+	dot, sumSquaredDiff func(a, b []float32) float32
+	maxAbs              func(x []float32) float32
+	colSum              func(dst, x []float32, m, n int) // one block of at most 256 rows: dst += column sums
+}
+
+const (
+	gemmMaxPanels = 3  // panels of PanelWidth columns in one gemm call
+	gemmMaxM      = 96 // rows in one gemm call
+	packMaxN      = 64 // columns in one pack call
+	packTRows     = 8  // rows of one packT call
+)
+
+// gemmArgs describes C[i][j] (op)= Σ_k A[i][k]·B[k][j] for 0 <= i < m and
+// 0 <= j < n. Strides are in elements.
+//
+// The accumulator starts at bias[j] (or +0 when bias is nil), or at C[i][j]
+// when mode is gemmFromC; then one fused multiply-add per k, k ascending. The
+// result r is stored as
+//
+//	gemmStore, gemmFromC: C = act(r), plus residual when residual is not nil
+//	gemmAddTo:            C = C + r   (no bias, activation or residual)
+type gemmArgs struct {
+	c   *float32
+	ldc int
+	a   *float32
+	ars int // stride between rows of A
+	aks int // stride between successive k of A; either ars or aks is 1 in practice, kernels may rely on (aks == 1 || ars == 1)
+	b   *float32
+	bps int // stride between panels of B (K*PanelWidth); inside a panel successive k are PanelWidth apart
+	m   int // 1..gemmMaxM
+	n   int // 1..gemmMaxPanels*PanelWidth valid columns
+	k   int // >= 0
+	// bias has n valid elements or is nil.
+	bias     *float32
+	residual *float32
+	ldr      int
+	mode     gemmMode
+	act      Activation
+	slope    float32
+
+	// ahead points at memory that calls to come will read, or is nil;
+	// kernels may fetch from there on into the cache when ars is 1.
+	ahead *float32
+}
+
+type gemmMode int
+
+const (
+	gemmStore gemmMode = iota
+	gemmFromC
+	gemmAddTo
+)
+
+// Activation names the non-linearity that an Epilogue applies.
+type Activation int
+
+const (
+	ActNone  Activation = iota
+	ActLeaky            // max(x, Slope*x)
+	ActReLU             // max(x, 0)
+)
+
+// dwArgs describes n output pixels of one row of a 3x3 depthwise convolution
+// over c channels: dst[x][ch] = act(bias[ch] + Σ_{ky,kx} row[ky][x+kx][ch]·w[ky*3+kx][ch]) + residual[x][ch],
+// one FMA per tap, ky then kx ascending. row[ky] points at the pixel left of
+// the first output. Where left is set that pixel lies outside of the image: its
+// taps are +0, and row[ky] points at the next one. Where right is set, the pixel
+// right of the last output lies outside.
+type dwArgs struct {
+	dst      *float32
+	row      [3]*float32
+	w        *float32 // [9][c]
+	bias     *float32 // [c] or nil
+	residual *float32 // as dst, or nil
+	n, c     int
+	act      Activation
+	slope    float32
+
+	left, right bool
+}
+
+// dwWeightArgs describes dw[t][ch] = dw[t][ch] + Σ_x row[ky][x+kx][ch]·dy[x][ch]
+// for the nine taps t = ky*3+kx: the sum starts at +0, one FMA per x ascending,
+// and is added to dw once. row, left and right are as in dwArgs.
+type dwWeightArgs struct {
+	dw     *float32 // [9][ldw], channels c of them
+	ldw    int
+	row    [3]*float32
+	dy     *float32
+	n, c   int // c channels are processed
+	stride int // elements between pixels (all channels of the tensor)
+
+	left, right bool
+}
