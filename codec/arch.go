@@ -37,7 +37,8 @@ type Arch struct {
 	Anchors int `json:"anchors"` // anchor rates, between which gains are interpolated
 
 	// LambdaMin and LambdaMax weigh the distortion at the first and the last
-	// anchor; see Lambda. They matter to training only.
+	// anchor; see Lambda. They matter to training and to the encoder's choice
+	// of symbols, not to decoding.
 	LambdaMin float64 `json:"lambda_min"`
 	LambdaMax float64 `json:"lambda_max"`
 

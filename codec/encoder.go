@@ -22,6 +22,12 @@ type Options struct {
 	// Threads is the number of threads to use; 0 means GOMAXPROCS. The file
 	// does not depend on it.
 	Threads int
+	// Effort is how much time is spent on a smaller file, 0 to 9. 1 rounds
+	// latents to the nearest symbol. 2 and more choose symbols by what they
+	// cost and what they do to the picture (rate-distortion-optimised
+	// quantisation), which takes hardly longer. 0 means the default, 2; higher
+	// efforts do the same so far. Decoders need not know.
+	Effort int
 	// ICC, EXIF and XMP are kept in the file as they are, 16 MB in all at most
 	// (format.DefaultLimits).
 	ICC, EXIF, XMP []byte
@@ -45,6 +51,7 @@ type Encoder struct {
 	model   *Model
 	quality quality
 	threads int
+	effort  int
 	meta    []metadata
 }
 
@@ -60,6 +67,9 @@ func NewEncoder(o *Options) (*Encoder, error) {
 	}
 	e := &Encoder{model: o.Model, threads: threads(o.Threads)}
 	var err error
+	if e.effort, err = parseEffort(o.Effort); err != nil {
+		return nil, err
+	}
 	if e.quality, err = parseQuality(o.Quality); err != nil {
 		return nil, err
 	}
@@ -84,6 +94,17 @@ func NewEncoder(o *Options) (*Encoder, error) {
 	return e, nil
 }
 
+// parseEffort checks an effort and applies the default.
+func parseEffort(n int) (int, error) {
+	switch {
+	case n < minEffort || n > maxEffort:
+		return 0, fmt.Errorf("codec: effort %d, want %d to %d", n, minEffort, maxEffort)
+	case n == 0:
+		return defaultEffort, nil
+	}
+	return n, nil
+}
+
 // threads applies the default.
 func threads(n int) int {
 	if n <= 0 {
@@ -100,7 +121,7 @@ func (e *Encoder) Encode(w io.Writer, img image.Image) error {
 		return err
 	}
 	m := e.model
-	p, err := m.at(e.quality)
+	p, err := m.encodingPoint(e.quality, e.effort)
 	if err != nil {
 		return err
 	}
@@ -224,9 +245,9 @@ func (m *Model) encodeTiles(r *raster, p *operatingPoint, threads int) ([][]byte
 	return payloads, nil
 }
 
-// Analyze returns what a file of the picture would hold, and its cross-entropy
-// under the model, with as many threads as GOMAXPROCS. It serves to fit
-// probability tables, to test and to experiment.
+// Analyze returns what a file of the picture would hold at default effort, and
+// its cross-entropy under the model, with as many threads as GOMAXPROCS. It
+// serves to fit probability tables, to test and to experiment.
 func (m *Model) Analyze(img image.Image, quality float64) (*Latents, error) {
 	if !m.CanEncode() {
 		return nil, fmt.Errorf("codec: model %q can only decode", m.Name())
@@ -239,7 +260,7 @@ func (m *Model) Analyze(img image.Image, quality float64) (*Latents, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := m.at(q)
+	p, err := m.encodingPoint(q, defaultEffort)
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,7 @@ type operatingPoint struct {
 	step   []int32   // G [Z]
 	bias   []float32 // of the scale map [16·M]
 	tables *format.TableSet
+	rdo    *rdo // of an encoder; nil rounds
 }
 
 func (m *Model) at(q quality) (*operatingPoint, error) {
@@ -148,12 +149,18 @@ func (p *operatingPoint) dequantise(dst []float32, k []int32, mean []float32) {
 // bytes at any quality, and float32 is exact there.
 const maxLatent = 1 << 22
 
-// quantise writes k = round(y·ge - mean·ge), 0 where nothing is coded.
+// quantise writes k = round(y·ge - mean·ge), or what is better, and 0 where
+// nothing is coded.
 func (p *operatingPoint) quantise(k []int32, index []uint8, y, mean []float32) {
 	for c := range k {
 		k[c] = 0
-		if index[c] != format.Skip {
-			k[c] = nearest((y[c]-mean[c])*p.ge[c], maxLatent)
+		if index[c] == format.Skip {
+			continue
+		}
+		v := (y[c] - mean[c]) * p.ge[c]
+		k[c] = nearest(v, maxLatent)
+		if k[c] != 0 && p.rdo != nil {
+			k[c] = p.rdo.latent(k[c], v, c, index[c])
 		}
 	}
 }
@@ -189,7 +196,11 @@ func (m *Model) analyseTile(t *Tile, p *operatingPoint, s *tileScratch, threads 
 		t.Z = grow(t.Z, len(out[0].Data))
 		for i, v := range out[0].Data {
 			k := i % m.arch.Z
-			t.Z[i] = nearest(v*(1<<stepBits)/float32(p.step[k]), m.prior.limit[k])
+			v = v * (1 << stepBits) / float32(p.step[k])
+			t.Z[i] = nearest(v, m.prior.limit[k])
+			if p.rdo != nil {
+				t.Z[i] = p.rdo.hyperLatent(t.Z[i], v, k)
+			}
 		}
 		return nil
 	})

@@ -42,7 +42,8 @@ type Model struct {
 	scale            *scaleMap
 	prior            *hyperPrior
 	scaleTables      *format.TableSet
-	features         int // channels between hyperSynthesis and context
+	savings          func() []savings // by level, prepared for the first encoder
+	features         int              // channels between hyperSynthesis and context
 
 	hyperSynthesis, context, synthesis *program
 	analysis, hyperAnalysis            *program // nil in a decoder
@@ -334,6 +335,14 @@ func (m *Model) load(file *format.ModelFile) error {
 	if m.scaleTables, err = newScaleTables(reach, byLevel); err != nil {
 		return err
 	}
+
+	m.savings = sync.OnceValue(func() []savings {
+		out := make([]savings, len(byLevel))
+		for l, freq := range byLevel {
+			out[l] = newSavings(freq)
+		}
+		return out
+	})
 
 	m.features = a.Network(Context).Inputs[0].C
 	m.hyperSynthesis = newProgram(a.Network(HyperSynthesis), m.params, HyperStride)

@@ -50,10 +50,14 @@ type hyperPrior struct {
 	limit []int32
 	freq  [][][]uint16
 	sets  []func() (*format.TableSet, error) // by anchor, prepared on first use
+	bits  []func() [][]float32               // by anchor, prepared for the first encoder
 }
 
 func newHyperPrior(limit []int32, freq [][][]uint16) (*hyperPrior, error) {
-	p := &hyperPrior{limit: limit, freq: freq, sets: make([]func() (*format.TableSet, error), len(freq))}
+	p := &hyperPrior{
+		limit: limit, freq: freq,
+		sets: make([]func() (*format.TableSet, error), len(freq)), bits: make([]func() [][]float32, len(freq)),
+	}
 	for a := range freq {
 		tables := make([]*format.Table, len(limit))
 		for k, f := range freq[a] {
@@ -63,6 +67,7 @@ func newHyperPrior(limit []int32, freq [][][]uint16) (*hyperPrior, error) {
 			}
 		}
 		p.sets[a] = sync.OnceValues(func() (*format.TableSet, error) { return format.NewTableSet(tables) })
+		p.bits[a] = sync.OnceValue(func() [][]float32 { return hyperBits(freq[a]) })
 	}
 	return p, nil
 }
