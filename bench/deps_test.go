@@ -34,6 +34,7 @@ type room struct {
 
 var rooms = []room{
 	{dir: "kernels/_asm", outside: []string{"github.com/mmcloughlin/avo"}},
+	{dir: "kernels/_arm64gen", outside: []string{"golang.org/x/arch"}},
 	{dir: "kernels", outside: []string{"github.com/klauspost/cpuid"}},
 	{dir: "format", outside: []string{"github.com/klauspost/compress"}},
 	{dir: "codec/nn", within: []string{"kernels"}},

@@ -10,6 +10,8 @@ import (
 	"github.com/klauspost/cpuid/v2"
 )
 
+//go:generate go -C _arm64gen run . ..
+
 // EnvBackend is the environment variable that forces a backend by name.
 const EnvBackend = "AECODEC_KERNELS"
 
@@ -20,7 +22,7 @@ var (
 )
 
 func init() {
-	backends = inherit(append(backends, amd64Tables()...))
+	backends = inherit(append(backends, nativeTables()...))
 	active = backends[len(backends)-1]
 	if name := os.Getenv(EnvBackend); name != "" {
 		if err := Use(name); err != nil {

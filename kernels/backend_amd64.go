@@ -6,9 +6,9 @@ import "github.com/klauspost/cpuid/v2"
 
 //go:generate go -C _asm run . ..
 
-// amd64Tables returns the assembly backends that this CPU and the operating
+// nativeTables returns the assembly backends that this CPU and the operating
 // system can run, lowest first.
-func amd64Tables() []*table {
+func nativeTables() []*table {
 	if !cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3) {
 		return nil
 	}
@@ -52,6 +52,7 @@ var avx2 = table{
 	macRows:   macRowsAVX2,
 	dotRows:   dotRowsAVX2,
 	adamW:     adamWAVX2,
+	normal:    normalAVX2,
 
 	sum:            sumAVX2,
 	sumSquares:     sumSquaresAVX2,
@@ -93,6 +94,7 @@ var avx512 = table{
 	macRows:   macRowsAVX512,
 	dotRows:   dotRowsAVX512,
 	adamW:     adamWAVX512,
+	normal:    normalAVX512,
 
 	sum:            sumAVX512,
 	sumSquares:     sumSquaresAVX512,

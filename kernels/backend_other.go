@@ -1,7 +1,7 @@
-//go:build !amd64 || purego
+//go:build !(amd64 || arm64) || purego
 
 package kernels
 
-// amd64Tables returns the assembly backends that this CPU can run, lowest
+// nativeTables returns the assembly backends that this CPU can run, lowest
 // first: none in this build.
-func amd64Tables() []*table { return nil }
+func nativeTables() []*table { return nil }

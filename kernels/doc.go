@@ -10,7 +10,8 @@
 //   - A matrix product or convolution has one accumulator per output. It starts
 //     at the bias, at +0 or at the old output, and takes one multiply-add with a
 //     single rounding per term, in ascending order of k (for convolutions ky, kx,
-//     channel). Zero operands are not skipped, and padding takes part as +0.
+//     channel). Zero operands are not skipped, and padding takes part as +0; only
+//     the taps that a stride leaves out of a transposed convolution do not exist.
 //   - Vector lanes and threads run over independent outputs only.
 //   - Sums over many elements use a fixed number of accumulators and a fixed tree
 //     (see Sum), gradients of weights fixed blocks of rows (see GEMMTN).
@@ -39,6 +40,7 @@
 //	generic  portable Go, the specification (generic*.go, math32.go, fma.go)
 //	avx2     amd64 with AVX2 and FMA
 //	avx512   amd64 with AVX-512 F, BW, DQ and VL
+//	neon     arm64
 //
 // The best one that the machine can run is chosen when the program starts. The
 // environment variable AECODEC_KERNELS forces one by name, the build tag purego

@@ -13,7 +13,7 @@ const (
 	tieMask   = 1<<29 - 1              // bits of a float64 significand that float32 has not
 	tieBits   = 1 << 28                // their pattern halfway between two float32
 	minNormal = uint64(1023-126) << 52 // bits of 2^-126, the smallest normal float32
-	signBit64 = uint64(1) << 63        //
+	signBit64 = uint64(1) << 63
 )
 
 // FMA32 returns x*y + z rounded once, to nearest, ties to even, as the FMA

@@ -236,11 +236,9 @@ func GEMMTN(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, m,
 		packed := grow(&s.b, panels(n)*rows*PanelWidth)
 		packPanels(packed, b[r*ldb:], ldb, rows, n)
 		ahead := lookahead{strips: (k1 - k0 + gemmMaxM - 1) / gemmMaxM}
-		if r+rows < m && (lda+ldb)*gradBlock <= lookaheadMax {
+		if r+rows < m && lda*gradBlock <= lookaheadMax {
 			ahead.a = a[(r+rows)*lda:]
 			ahead.a = ahead.a[:min(gradBlock*lda, len(ahead.a))]
-			ahead.b = b[(r+rows)*ldb:]
-			ahead.b = ahead.b[:min(gradBlock*ldb, len(ahead.b))]
 		}
 		for i := k0; i < k1; i += gemmMaxM {
 			s.addTN(c[i*ldc:], ldc, a[r*lda+i:], lda, packed, rows, min(gemmMaxM, k1-i), n, &ahead)
@@ -259,7 +257,7 @@ const lookaheadMax = 1 << 17
 // cache: reading them only when they are needed would leave the arithmetic
 // units idle for up to a third of the time.
 type lookahead struct {
-	a, b          []float32
+	a             []float32
 	strip, strips int // of gemmMaxM rows of C
 }
 
@@ -269,11 +267,7 @@ var noLookahead = lookahead{strips: 1}
 // at returns what a call of the present strip should fetch, the part of the
 // strip's work done before it being done of total.
 func (l *lookahead) at(done, total int) *float32 {
-	i := (l.strip*total + done) * (len(l.a) + len(l.b)) / (l.strips * total)
-	if i < len(l.a) {
-		return &l.a[i]
-	}
-	return at(l.b, i-len(l.a))
+	return at(l.a, (l.strip*total+done)*len(l.a)/(l.strips*total))
 }
 
 // addTN adds AᵀB to at most gemmMaxM rows of C: A has rows×m elements, B is

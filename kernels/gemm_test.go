@@ -277,6 +277,9 @@ func TestGEMMPanics(t *testing.T) {
 
 // Drivers work without allocating once the pool is warm.
 func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector empties pools")
+	}
 	const m, k, n = 300, 40, 50
 	a, b, c, w := make([]float32, m*k), make([]float32, m*n), make([]float32, m*n), make([]float32, k*n)
 	p := Pack(k, n, w, n)

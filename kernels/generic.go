@@ -35,6 +35,7 @@ var generic = table{
 	macRows:   macRowsGeneric,
 	dotRows:   dotRowsGeneric,
 	adamW:     adamWGeneric,
+	normal:    normalGeneric,
 
 	sum:            sumGeneric,
 	sumSquares:     sumSquaresGeneric,

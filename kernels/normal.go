@@ -18,6 +18,15 @@ const (
 	zFloor = 5.29
 )
 
+// floorD and floorS are the derivatives of the bits below pFloor: with respect
+// to d, times σ, and to log σ. The generator of the assembly reads them, and
+// does not know package math.
+const (
+	log2e64 = 1.44269504088896340735992468100189214 // 1/ln 2
+	floorD  = zFloor * log2e64
+	floorS  = -zFloor * zFloor * log2e64
+)
+
 // NormalBits computes the cost in bits of integers under Gaussians that have
 // been integrated over steps of one: for every i, with σ = e^logSigma[i] and
 // Phi the normal distribution function,
@@ -46,25 +55,31 @@ func NormalBits(bits, dd, ds, d, logSigma []float32) {
 	s := getScratch()
 	for i := 0; i < len(d); i += piece {
 		n := min(piece, len(d)-i)
-		inv, rec := grow(&s.a, n), grow(&s.b, n) // 1/σ and 1/p
+		inv, rec, unused := grow(&s.a, n), grow(&s.b, n), grow(&s.c, n)
 		active.scale(inv, logSigma[i:i+n], -1)
 		active.exp(inv, inv)
-		for k, v := range d[i : i+n] {
-			r, gd, gs := t.symbol(float64(v), float64(inv[k]))
-			rec[k] = float32(r)
-			if dd != nil {
-				dd[i+k] = float32(gd)
+		part := func(out []float32) []float32 {
+			if out == nil {
+				return unused
 			}
-			if ds != nil {
-				ds[i+k] = float32(gs)
-			}
+			return out[i : i+n]
 		}
+		active.normal(rec, part(dd), part(ds), d[i:i+n], inv, t)
 		if bits != nil {
 			active.log(rec, rec)
 			active.scale(bits[i:i+n], rec, log2e)
 		}
 	}
 	s.release()
+}
+
+// normalGeneric is the specification of the normal entry.
+func normalGeneric(rec, dd, ds, d, inv []float32, t *tailTable) {
+	dd, ds, d, inv = dd[:len(rec)], ds[:len(rec)], d[:len(rec)], inv[:len(rec)]
+	for i := range rec {
+		r, gd, gs := t.symbol(float64(d[i]), float64(inv[i]))
+		rec[i], dd[i], ds[i] = float32(r), float32(gd), float32(gs)
+	}
 }
 
 // tailTable holds the upper tail Q(z) = 1-Phi(z) and the density φ(z) of the
@@ -130,10 +145,10 @@ func (t *tailTable) symbol(d, inv float64) (rec, dd, ds float64) {
 	}
 	p := qLo - qHi
 	if p < pFloor {
-		return 1 / pFloor, math.Copysign(zFloor*math.Log2E*inv, d), -zFloor * zFloor * math.Log2E
+		return 1 / pFloor, math.Copysign(floorD*inv, d), floorS
 	}
 	rec = 1 / p
-	scale := math.Log2E * rec
+	scale := log2e64 * rec
 	dd = math.Copysign(float64((fLo-fHi)*inv)*scale, d)
 	ds = (float64(hi*fHi) - float64(lo*fLo)) * scale
 	return rec, dd, ds

@@ -105,6 +105,49 @@ func TestNormalBits(t *testing.T) {
 	requireSame(t, dd, only, "dd alone")
 	NormalBits(nil, nil, only, d, s)
 	requireSame(t, ds, only, "ds alone")
+
+	inPlace := append([]float32(nil), d...)
+	NormalBits(nil, inPlace, nil, inPlace, s)
+	requireSame(t, dd, inPlace, "dd in place of d")
+}
+
+func TestNormalEntry(t *testing.T) {
+	eachEntry(t, func(t *testing.T, b *table) {
+		mem := newArena(t, 53)
+		try := func(n int, d, inv func() float32) {
+			mem.reset()
+			var want, got [3][]float32
+			for i := range want {
+				want[i], got[i] = mem.floats(n), mem.floats(n)
+			}
+			x, y := mem.floats(n), mem.floats(n)
+			for i := range x {
+				x[i], y[i] = d(), abs32(inv())
+			}
+			generic.normal(want[0], want[1], want[2], x, y, tails())
+			b.normal(got[0], got[1], got[2], x, y, tails())
+			for i, name := range []string{"1/p", "dd", "ds"} {
+				requireSame(t, want[i], got[i], "%s n=%d", name, n)
+			}
+			mem.check(t)
+		}
+		likely := func() float32 { return float32(mem.rng.NormFloat64()) * exp32(mem.rng.Float32()*8-4) }
+		for n := 1; n <= 70; n++ {
+			for values := range kinds {
+				random := func() float32 { return value(mem.rng, values) }
+				try(n, random, random)
+				try(n, likely, random)
+				try(n, random, likely)
+			}
+		}
+		// Symbols as they occur, and the ends of the table.
+		for range 200 {
+			try(1024, likely, func() float32 { return exp32(mem.rng.Float32()*8 - 5) })
+			sigma := exp32(mem.rng.Float32()*4 - 2)
+			try(64, func() float32 { return (tailMax + 2*mem.rng.Float32() - 1) * sigma }, func() float32 { return 1 / sigma })
+			try(64, func() float32 { return float32(mem.rng.IntN(2048))/(2*tailStep) - 0.5 }, func() float32 { return 1 })
+		}
+	})
 }
 
 // The probabilities of all integers add up to one.

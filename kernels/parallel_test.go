@@ -2,7 +2,9 @@ package kernels
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -24,7 +26,7 @@ func TestFor(t *testing.T) {
 						seen[i]++
 					}
 				})
-				require.LessOrEqual(t, calls, max(threads, 1))
+				require.LessOrEqual(t, calls, max(threads*piecesPerThread, 1))
 				for _, k := range seen {
 					require.Equal(t, 1, k)
 				}
@@ -43,4 +45,35 @@ func TestForPanic(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Calls from many goroutines at once, nested and in turn, share the helpers.
+func TestForConcurrent(t *testing.T) {
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				var sum atomic.Int64
+				For(3, 5, 1, func(lo, hi int) {
+					for i := lo; i < hi; i++ {
+						For(2, 10, 2, func(lo, hi int) { sum.Add(int64(hi - lo)) })
+					}
+				})
+				if sum.Load() != 50 {
+					t.Errorf("%d items, want 50", sum.Load())
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Helpers go away when there is nothing to do.
+func TestForIdle(t *testing.T) {
+	For(4, 4, 1, func(lo, hi int) {})
+	require.Eventually(t, func() bool {
+		idle.Lock()
+		defer idle.Unlock()
+		return len(idle.list) == 0
+	}, 10*time.Second, time.Millisecond)
 }

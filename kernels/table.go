@@ -54,6 +54,10 @@ type table struct {
 	dotRows       func(acc, x, y []float32)    // acc[i%n] = fma(x[i], y[i], acc[i%n]), i ascending, n = len(acc)
 	adamW         func(w, g, m, v []float32, p *AdamParams)
 
+	// normal computes rec = 1/p and the derivatives of NormalBits from d and
+	// inv = 1/σ, for len(rec) elements; dd and ds may be the same memory.
+	normal func(rec, dd, ds, d, inv []float32, t *tailTable)
+
 	// Reductions over 64 strided accumulators and a fixed tree.
 	sum, sumSquares     func(x []float32) float32
 	dot, sumSquaredDiff func(a, b []float32) float32

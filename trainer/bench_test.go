@@ -28,7 +28,7 @@ func BenchmarkStep(b *testing.B) {
 		t[i] = float64(i) / float64(len(t)) * float64(arch.Anchors-1)
 	}
 	step := func() {
-		clear(s.grads.flat)
+		s.clearGrads(cfg.Threads)
 		_, err := g.evaluate(x, t, noisy, s.step)
 		require.NoError(b, err)
 		require.NoError(b, g.differentiate())

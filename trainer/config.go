@@ -29,6 +29,11 @@ type Config struct {
 	Batch int    `json:"batch"` // crops a step
 	Crop  int    `json:"crop"`  // side of a crop in pixels, a multiple of 64
 
+	// Transpose also shows half of the crops with rows and columns exchanged,
+	// as half of them are mirrored anyway. A run that is resumed goes on as its
+	// checkpoint says; those from before this setting say no.
+	Transpose bool `json:"transpose"`
+
 	LR        float64 `json:"lr"`         // peak learning rate
 	LREnd     float64 `json:"lr_end"`     // rate of the last step, as a share of LR
 	Warmup    int     `json:"warmup"`     // steps of linear warm-up
@@ -72,7 +77,7 @@ type Card struct {
 func DefaultConfig() *Config {
 	return &Config{
 		Name: "photo",
-		Seed: 1, Steps: 20000, Batch: 8, Crop: 192,
+		Seed: 1, Steps: 20000, Batch: 8, Crop: 192, Transpose: true,
 		LR: 8e-4, LREnd: 0.02, Warmup: 300, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Clip: 1, EMA: 0.999, HardSteps: 2000,
 		Patches: 32768, PriorCrops: 256,
 		ValidMax: 16, ValidEvery: 1000, SaveEvery: 500, LogEvery: 20,
@@ -192,7 +197,7 @@ type StepStats struct {
 	PSNR    float64 `json:"psnr"`  // dB, mean of the crops
 	LR      float64 `json:"lr"`
 	Norm    float64 `json:"grad_norm"`         // before clipping
-	Speed   float64 `json:"pixels_per_second"` // validation and checkpoints aside
+	Speed   float64 `json:"pixels_per_second"` // by the clock on the wall, without validation and checkpoints
 	Seconds float64 `json:"seconds"`           // training time so far, earlier sessions included
 }
 

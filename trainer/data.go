@@ -27,6 +27,7 @@ type sampler struct {
 	set         *pictures
 	seed        uint64
 	batch, crop int
+	transpose   bool // crops at random
 	anchors     int
 	threads     int
 	warn        func(error) // called once for each picture that can't be decoded, never twice at a time
@@ -107,8 +108,9 @@ func (s *sampler) shuffle(order []int32, epoch int) {
 }
 
 // sample writes one crop: a square of the picture, half of the time scaled
-// down by a random factor, half of the time mirrored. A picture that can't be
-// decoded gives way to the next one of the list.
+// down by a random factor, half of the time mirrored, and half of the
+// time transposed if that is wanted. A picture that can't be decoded gives way
+// to the next one of the list.
 func (s *sampler) sample(dst []float32, pick, step, i int) error {
 	var first error
 	for try := range s.set.list {
@@ -134,7 +136,8 @@ func (s *sampler) sample(dst []float32, pick, step, i int) error {
 func (s *sampler) crop1(dst []float32, rgb []byte, p *picture, step, i int) {
 	r := stream{key(s.seed, purposeCrop, uint64(step), uint64(i))}
 	size := s.crop
-	shrink, mirror := r.float(), r.next()&1 == 1
+	shrink, flips := r.float(), r.next()
+	mirror, transpose := flips&1 == 1, s.transpose && flips&2 == 2
 	u, v := r.next()>>32, r.next()>>32
 
 	n := size // side of the source square
@@ -156,22 +159,24 @@ func (s *sampler) crop1(dst []float32, rgb []byte, p *picture, step, i int) {
 			copy(c.pixels[3*size*y:][:3*size], rgb[3*((y0+y)*p.width+x0):])
 		}
 	}
-	toFloat(dst, c.pixels, size, mirror)
+	toFloat(dst, c.pixels, size, mirror, transpose)
 }
 
-// toFloat writes bytes as the networks see them, rows mirrored on request.
-func toFloat(dst []float32, src []byte, size int, mirror bool) {
+// toFloat writes bytes as the networks see them, on request with the rows
+// mirrored and after that with rows and columns exchanged.
+func toFloat(dst []float32, src []byte, size int, mirror, transpose bool) {
 	for y := range size {
-		in, out := src[3*size*y:][:3*size], dst[3*size*y:][:3*size]
-		if !mirror {
-			for i, b := range in {
-				out[i] = pixelValue[b]
-			}
-			continue
+		to, step := 3*size*y, 3 // of the pixel, and from it to the next
+		if transpose {
+			to, step = 3*y, 3*size
 		}
-		for i := 0; i < len(in); i += 3 {
-			j := len(in) - 3 - i
-			out[i], out[i+1], out[i+2] = pixelValue[in[j]], pixelValue[in[j+1]], pixelValue[in[j+2]]
+		if mirror {
+			to, step = to+(size-1)*step, -step
+		}
+		for in := src[3*size*y:][:3*size]; len(in) > 0; in = in[3:] {
+			out := dst[to:][:3]
+			out[0], out[1], out[2] = pixelValue[in[0]], pixelValue[in[1]], pixelValue[in[2]]
+			to += step
 		}
 	}
 }

@@ -47,6 +47,34 @@ func TestPermute(t *testing.T) {
 	require.False(t, slices.IsSorted(order))
 }
 
+func TestToFloat(t *testing.T) {
+	const size = 3
+	src := make([]byte, 3*size*size)
+	for i := range src {
+		src[i] = byte(i)
+	}
+	dst := make([]float32, len(src))
+	for _, mirror := range []bool{false, true} {
+		for _, transpose := range []bool{false, true} {
+			toFloat(dst, src, size, mirror, transpose)
+			for y := range size {
+				for x := range size {
+					u, v := x, y // where the pixel comes from
+					if transpose {
+						u, v = v, u
+					}
+					if mirror {
+						u = size - 1 - u
+					}
+					for c := range 3 {
+						require.Equal(t, pixelValue[src[3*(v*size+u)+c]], dst[3*(y*size+x)+c], "%v %v", mirror, transpose)
+					}
+				}
+			}
+		}
+	}
+}
+
 func TestResampler(t *testing.T) {
 	var r resampler
 	flat := make([]byte, 3*40*40)

@@ -3,8 +3,10 @@ package trainer
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -149,30 +151,41 @@ func (r *run) export() error {
 		return fmt.Errorf("trainer: export: %w", err)
 	}
 	base := strings.TrimSuffix(cfg.Out, filepath.Ext(cfg.Out))
-	files := []struct {
+	type file struct {
 		path  string
 		write func(io.Writer) error
-	}{
+	}
+	curves := r.curves()
+	files := []file{
 		{cfg.Out, func(w io.Writer) error { return m.Save(w, false) }},
 		{base + ".json", func(w io.Writer) error { _, err := w.Write(append(text, '\n')); return err }},
-		{base + ".md", func(w io.Writer) error { return writeCard(w, &full, rec) }},
+		{base + ".md", func(w io.Writer) error { return writeCard(w, &full, rec, curves != nil) }},
+	}
+	if curves != nil {
+		files = append(files, file{base + ".png", func(w io.Writer) error { _, err := w.Write(curves); return err }})
 	}
 	for _, f := range files {
 		if err := writeFile(f.path, f.write); err != nil {
 			return fmt.Errorf("trainer: export: %w", err)
 		}
 	}
-	if r.log != nil {
-		// The curves belong to the card.
-		png, err := os.ReadFile(r.curvesPath())
-		if err == nil {
-			err = writeFile(base+".png", func(w io.Writer) error { _, err := w.Write(png); return err })
-		}
-		if err != nil {
+	return nil
+}
+
+// curves is the PNG file of the training's curves, nil where no step has been
+// logged.
+func (r *run) curves() []byte {
+	if r.log == nil {
+		return nil
+	}
+	png, err := os.ReadFile(r.curvesPath())
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
 			r.warn(fmt.Errorf("trainer: export: curves: %w", err))
 		}
+		return nil
 	}
-	return nil
+	return png
 }
 
 // recipe says in a line how a model was trained.
@@ -188,7 +201,7 @@ func recipe(cfg *Config) string {
 }
 
 // writeCard writes the model card.
-func writeCard(w io.Writer, r *record, rec *codec.Record) error {
+func writeCard(w io.Writer, r *record, rec *codec.Record, curves bool) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Model `%s`\n\nFingerprint %s, made %s.\n\n", rec.Name, r.Fingerprint, rec.Created)
 	if rec.Description != "" {
@@ -215,7 +228,11 @@ func writeCard(w io.Writer, r *record, rec *codec.Record) error {
 			fmt.Fprintf(&b, "| %g | %.3f | %.2f |\n", p.Quality, p.BPP, p.PSNR)
 		}
 	}
-	b.WriteString("\nThe curves of the training are in the .png file of the same name, all settings in the .json file.\n")
+	if curves {
+		b.WriteString("\nThe curves of the training are in the .png file of the same name, all settings in the .json file.\n")
+	} else {
+		b.WriteString("\nAll settings are in the .json file of the same name.\n")
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -17,11 +17,11 @@ type state struct {
 	groups                    []group
 	step                      int // steps done
 
-	squares         []float32 // of each group, see gradNorm
-	params          kernels.AdamParams
-	rate, decay     float32
-	blend           float32 // share of the new weights in the average
-	update, measure func(lo, hi int)
+	squares               []float32 // of each group, see gradNorm
+	params                kernels.AdamParams
+	rate, decay           float32
+	blend                 float32 // share of the new weights in the average
+	update, measure, zero func(lo, hi int)
 }
 
 // tensors is a flat slice in the order of the names and windows into it.
@@ -80,9 +80,14 @@ func newState(p nn.Params) *state {
 	}
 	copy(s.ema.flat, s.weights.flat)
 	s.squares = make([]float32, len(s.groups))
-	s.update, s.measure = s.updateGroups, s.measureGroups
+	s.update, s.measure, s.zero = s.updateGroups, s.measureGroups, s.clearGroups
 	return s
 }
+
+// clearGrads sets the gradients to zero.
+func (s *state) clearGrads(threads int) { kernels.For(threads, len(s.groups), 1, s.zero) }
+
+func (s *state) clearGroups(lo, hi int) { clear(s.grads.flat[s.groups[lo].lo:s.groups[hi-1].hi]) }
 
 // gradNorm is the global norm of the gradients: the squares of each group in
 // the order of kernels.SumSquares, the groups in their order.

@@ -112,6 +112,7 @@ type graph struct {
 	passScaleY, passZ, passAnchors, passOthers, passLoss func(lo, hi int)
 	passLatentGrad, passScaleGrad, passZGrad             func(lo, hi int)
 	passLevels, passLevelGrad, passLevelWeights          func(lo, hi int)
+	passRefresh                                          func(lo, hi int)
 }
 
 // sample is what differs between the samples of a batch.
@@ -151,19 +152,29 @@ func newGraph(arch *codec.Arch, params, grads nn.Params, threads int, seed uint6
 	g.passScaleY, g.passZ, g.passAnchors, g.passOthers, g.passLoss = g.scaleY, g.quantiseZ, g.quantiseAnchors, g.quantiseOthers, g.distortion
 	g.passLatentGrad, g.passScaleGrad, g.passZGrad = g.latentGrad, g.scaleGrad, g.zGrad
 	g.passLevels, g.passLevelGrad, g.passLevelWeights = g.levels, g.levelGrad, g.levelWeights
+	g.passRefresh = g.refreshParts
 	g.refresh()
 	return g, nil
 }
 
 // refresh repacks the weights after the optimiser has changed them.
 func (g *graph) refresh() {
-	for i := range g.nets {
-		g.nets[i].program.Refresh()
-	}
-	w := g.params[codec.ScaleWeight].Data
-	g.scale.Set(w, 16*g.arch.M)
-	if g.grads != nil {
-		g.scaleT.SetTransposed(w, 16*g.arch.M)
+	kernels.For(g.threads, int(netCount)+2, 1, g.passRefresh)
+}
+
+// refreshParts repacks the networks, the scale map and its transpose, in this
+// order.
+func (g *graph) refreshParts(lo, hi int) {
+	w, n := g.params[codec.ScaleWeight].Data, 16*g.arch.M
+	for i := lo; i < hi; i++ {
+		switch {
+		case i < int(netCount):
+			g.nets[i].program.Refresh()
+		case i == int(netCount):
+			g.scale.Set(w, n)
+		case g.grads != nil:
+			g.scaleT.SetTransposed(w, n)
+		}
 	}
 }
 

@@ -59,6 +59,11 @@ func Train(ctx context.Context, cfg *Config, ui Progress) (err error) {
 	if err := r.steps(ctx); err != nil {
 		return err
 	}
+	if r.log != nil { // after the last validation there may have been more steps
+		if err := r.plot(); err != nil {
+			return err
+		}
+	}
 	if own.Out == "" {
 		return nil
 	}
@@ -89,8 +94,8 @@ type window struct {
 	samples               int
 	loss, bpp, bppZ, psnr float64
 	pixels                int
-	busy                  time.Duration
-	norm                  float64 // of the last step
+	norm                  float64   // of the last step
+	began                 time.Time // moved on by interruptions that do not count
 }
 
 func (r *run) logPath() string    { return filepath.Join(r.cfg.Checkpoint, logName) }
@@ -181,6 +186,7 @@ func (r *run) resume() error {
 	if err != nil {
 		return err
 	}
+	r.cfg.Transpose = info.Config.Transpose
 	if names := r.cfg.portable().differences(info.Config); len(names) > 0 {
 		r.warn(fmt.Errorf("trainer: checkpoint: made with other settings (%v): the result will differ from an uninterrupted run", names))
 	}
@@ -228,14 +234,15 @@ func (r *run) steps(ctx context.Context) error {
 		default: // one for each broken picture is kind, not vital
 		}
 	})
+	sampler.transpose = cfg.Transpose
 	loader := newLoader(ctx, sampler, r.state.step, cfg.Steps)
 	defer loader.close()
 	saved := r.state.step
+	r.window = window{began: time.Now()}
 	for r.state.step < cfg.Steps {
 		if ctx.Err() != nil {
 			return r.interrupted()
 		}
-		begin := time.Now()
 		b, err := loader.take(ctx)
 		if err != nil {
 			if ctx.Err() != nil {
@@ -247,7 +254,6 @@ func (r *run) steps(ctx context.Context) error {
 			return err
 		}
 		loader.release(b)
-		r.window.busy += time.Since(begin)
 		for len(warnings) > 0 {
 			r.warn(<-warnings)
 		}
@@ -261,8 +267,9 @@ func (r *run) steps(ctx context.Context) error {
 					return err
 				}
 			}
-			r.window = window{}
+			r.window = window{began: time.Now()}
 		}
+		pause := time.Now()
 		if r.valid != nil && (every(done, cfg.ValidEvery) || last) {
 			if err := r.validate(); err != nil {
 				return err
@@ -274,6 +281,7 @@ func (r *run) steps(ctx context.Context) error {
 			}
 			saved = done
 		}
+		r.window.began = r.window.began.Add(time.Since(pause))
 	}
 	if saved != r.state.step {
 		return r.save()
@@ -292,7 +300,7 @@ func (r *run) trainStep(b *batch) error {
 	if b.step >= cfg.Steps-cfg.HardSteps {
 		mode = hard
 	}
-	clear(s.grads.flat)
+	s.clearGrads(cfg.Threads)
 	loss, err := g.evaluate(b.x, b.t, mode, b.step)
 	if err != nil {
 		return err
@@ -334,7 +342,7 @@ func (r *run) stats() StepStats {
 	return StepStats{
 		Step: r.state.step, Loss: w.loss / float64(w.steps), BPP: w.bpp / n, BPPZ: w.bppZ / n, PSNR: w.psnr / n,
 		LR: learningRate(r.cfg, r.state.step-1), Norm: w.norm,
-		Speed: float64(w.pixels) / max(w.busy.Seconds(), 1e-9), Seconds: r.seconds(),
+		Speed: float64(w.pixels) / max(time.Since(w.began).Seconds(), 1e-9), Seconds: r.seconds(),
 	}
 }
 

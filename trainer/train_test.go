@@ -3,10 +3,12 @@ package trainer
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -151,6 +153,8 @@ func TestTrain(t *testing.T) {
 		require.Len(t, p, len(specs))
 	}
 
+	require.Contains(t, string(card), ".png")
+
 	// A finished run that is resumed only writes the model again.
 	cfg.Resume = true
 	require.NoError(t, os.Remove(cfg.Out))
@@ -163,13 +167,57 @@ func TestExportOnly(t *testing.T) {
 	cfg := tinyConfig(t)
 	cfg.Steps = 0
 	cfg.Out = filepath.Join(t.TempDir(), "twin.aem")
-	require.NoError(t, Train(t.Context(), cfg, nil))
+	for _, checkpoint := range []string{"", t.TempDir()} {
+		cfg.Checkpoint = checkpoint
+		w := new(watcher)
+		require.NoError(t, Train(t.Context(), cfg, w))
+		require.Empty(t, w.warnings)
+		require.NoFileExists(t, strings.TrimSuffix(cfg.Out, ".aem")+".png")
+	}
 	p, err := loadWeights(cfg.Out, cfg.Arch)
 	require.NoError(t, err)
 	want, err := loadWeights(cfg.Init, cfg.Arch)
 	require.NoError(t, err)
 	name := "synthesis.lin.weight"
 	require.InDeltaSlice(t, want[name].Data, p[name].Data, 1e-3, "rounded to half precision")
+}
+
+// TestShortRun: without a validation or a whole interval of the log there are
+// curves all the same.
+func TestShortRun(t *testing.T) {
+	cfg := tinyConfig(t)
+	cfg.Steps, cfg.HardSteps = 3, 0
+	cfg.Checkpoint = t.TempDir()
+	cfg.Out = filepath.Join(t.TempDir(), "short.aem")
+	w := new(watcher)
+	require.NoError(t, Train(t.Context(), cfg, w))
+	require.Empty(t, w.warnings)
+	require.FileExists(t, strings.TrimSuffix(cfg.Out, ".aem")+".png")
+}
+
+// TestResumeTranspose: a resumed run sees crops as its checkpoint says, which
+// may be from before there was a choice.
+func TestResumeTranspose(t *testing.T) {
+	cfg := tinyConfig(t)
+	cfg.Steps, cfg.HardSteps = 6, 0
+	require.True(t, cfg.Transpose)
+	transposed := trainedHash(t, *cfg)
+	cfg.Transpose = false
+	upright := trainedHash(t, *cfg)
+	require.NotEqual(t, transposed, upright)
+
+	cfg.Checkpoint = t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	require.ErrorIs(t, Train(ctx, cfg, &watcher{stopAt: 3, stop: cancel}), ErrInterrupted)
+	cfg.Resume, cfg.Transpose = true, true
+	w := new(watcher)
+	require.NoError(t, Train(t.Context(), cfg, w))
+	require.Empty(t, w.warnings)
+	require.Equal(t, upright, checkpointHash(t, cfg))
+
+	old := new(Config)
+	require.NoError(t, json.Unmarshal([]byte(`{"crop":192}`), old))
+	require.False(t, old.Transpose)
 }
 
 func TestNonFinite(t *testing.T) {

@@ -75,7 +75,7 @@ def time_aecodec(args, env, folder):
     run(cmd, env)
     with open(os.path.join(state, "log.jsonl")) as f:
         entries = [json.loads(line) for line in f]
-    # "seconds" is the clock of the whole loop; "pixels_per_second" would leave out the wait for crops.
+    # "seconds" is the clock of the whole loop, over any number of entries.
     ticks = [(e["step"], e["seconds"]) for e in entries if "seconds" in e]
     pixels = args.batch * args.crop ** 2
     speeds = [pixels * (s1 - s0) / (t1 - t0) for (s0, t0), (s1, t1) in zip(ticks, ticks[1:])]

@@ -50,6 +50,9 @@ codec, bpp, psnr_rgb and, if known, setting, file and ms_ssim. A file written wi
 					return usagef("--qualities %g: quality is from 1 to 100", q)
 				}
 			}
+			if err := checkEffort(o.Encode.Effort); err != nil {
+				return err
+			}
 			if anchors != "" {
 				rows, err := readAnchors(anchors)
 				if err != nil {
@@ -86,6 +89,7 @@ codec, bpp, psnr_rgb and, if known, setting, file and ms_ssim. A file written wi
 	f.StringVar(&o.Data, "data", "", "folder of pictures, with its subfolders")
 	f.StringVar(&anchors, "anchors", "", "CSV file of other codecs to compare with")
 	f.Float64SliceVar(&o.Qualities, "qualities", bench.DefaultQualities(), "qualities to measure")
+	f.IntVarP(&o.Encode.Effort, "effort", "e", 0, effortHelp)
 	f.StringVar(&model, "model", "", "model file to measure (default: the embedded one)")
 	f.StringVar(&o.Name, "name", "aecodec", "name of the codec in the results")
 	f.StringVar(&csv, "csv", "", "file to write every measurement to")
@@ -119,6 +123,9 @@ repository.`,
 			if !(o.Encode.Quality >= 1 && o.Encode.Quality <= 100) {
 				return usagef("-q %g: quality is from 1 to 100", o.Encode.Quality)
 			}
+			if err := checkEffort(o.Encode.Effort); err != nil {
+				return err
+			}
 			if len(args) == 0 {
 				args = []string{demoPicture}
 			}
@@ -148,6 +155,7 @@ repository.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.Float64VarP(&o.Encode.Quality, "quality", "q", codec.DefaultQuality, "quality, 1 to 100")
+	f.IntVarP(&o.Encode.Effort, "effort", "e", 0, effortHelp)
 	f.StringSliceVar(&o.Backends, "kernels", nil, "sets of kernels to time (default: all that run here)")
 	f.IntVar(&o.Rounds, "rounds", 5, "timed runs of each combination")
 	f.StringVar(&model, "model", "", "model file to time (default: the embedded one)")

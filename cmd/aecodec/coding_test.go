@@ -80,6 +80,16 @@ func TestQuality(t *testing.T) {
 	require.Equal(t, 33.33, r.Quality, "files keep hundredths")
 }
 
+func TestEffort(t *testing.T) {
+	workIn(t)
+	writePicture(t, "a.png", noisePicture(96, 64))
+	for _, e := range []string{"0", "1", "9"} {
+		ok(t, "encode", "a.png", "-e", e, "-o", e+".aec")
+		ok(t, "decode", e+".aec", "-o", "b.png", "--force")
+	}
+	require.NotEqual(t, readFile(t, "1.aec"), readFile(t, "9.aec"))
+}
+
 // noisePicture has something to code at any quality.
 func noisePicture(w, h int) *image.NRGBA {
 	m := testPicture(w, h)
@@ -317,6 +327,8 @@ func TestUsageErrors(t *testing.T) {
 		"encode -q 0.5 a.png":              "-q 0.5: quality is from 1 to 100",
 		"encode -q 100.1 a.png":            "-q 100.1: quality is from 1 to 100",
 		"encode -q NaN a.png":              "-q NaN: quality is from 1 to 100",
+		"encode -e 10 a.png":               "-e 10: effort is from 1 to 9, or 0 for the default",
+		"bench codec -e -1":                "-e -1: effort is from 1 to 9, or 0 for the default",
 		"encode -j -1 a.png":               "-j -1: threads cannot be negative",
 		"encode a.png b.png -o x.aec":      "-o x.aec: one output cannot hold 2 pictures",
 		"decode a.aec -o x.gif":            "-o x.gif: picture: cannot write .gif: use .png, .jpg, .ppm or .pgm",

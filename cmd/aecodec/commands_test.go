@@ -178,7 +178,7 @@ func TestTrain(t *testing.T) {
 	}.Arch()
 	require.NoError(t, err)
 	config.Arch = arch
-	config.Patches, config.Crop, config.Batch, config.Name = 2000, 64, 1, "tiny"
+	config.Patches, config.PriorCrops, config.Crop, config.Batch, config.Name = 800, 2, 64, 1, "tiny"
 	data, err := json.Marshal(config)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile("settings.json", data, 0o666))
@@ -202,6 +202,7 @@ func TestTrain(t *testing.T) {
 	require.NoError(t, os.Remove("tiny.aem"))
 	require.NoError(t, os.Rename("tiny.json", "record.json"))
 	require.NoError(t, os.Remove("tiny.md"))
+	require.NoError(t, os.Remove("tiny.png"))
 	r = aecodec(t, args...)
 	require.Equal(t, exitFailed, r.code)
 	require.Contains(t, r.errOut, "run/checkpoint.safetensors exists")

@@ -40,6 +40,7 @@ func (r *codingReport) String() string {
 type encodeFlags struct {
 	output, model string
 	quality       float64
+	effort        int
 	force, strip  bool
 }
 
@@ -66,6 +67,7 @@ Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.`,
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.Float64VarP(&f.quality, "quality", "q", codec.DefaultQuality, "quality, 1 to 100, in steps of 0.01")
+	flags.IntVarP(&f.effort, "effort", "e", 0, effortHelp)
 	flags.StringVarP(&f.output, "output", "o", "", "file or folder to write to, or -")
 	flags.BoolVar(&f.force, "force", false, "replace existing files")
 	flags.StringVar(&f.model, "model", "", "model file to code with (default: the embedded one)")
@@ -76,6 +78,9 @@ Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.`,
 func (a *app) encode(args []string, f *encodeFlags) error {
 	if !(f.quality >= 1 && f.quality <= 100) { // false for NaN too
 		return usagef("-q %g: quality is from 1 to 100", f.quality)
+	}
+	if err := checkEffort(f.effort); err != nil {
+		return err
 	}
 	jobs := findInputs(args, pictureExtensions)
 	if err := nameOutputs(jobs, f.output, codedExtension, append([]string{codedExtension}, pictureExtensions...)); err != nil {
@@ -93,6 +98,15 @@ func (a *app) encode(args []string, f *encodeFlags) error {
 	})
 }
 
+const effortHelp = "time to spend on a smaller file, 1 to 9; 0 is the default"
+
+func checkEffort(effort int) error {
+	if effort < 0 || effort > 9 {
+		return usagef("-e %d: effort is from 1 to 9, or 0 for the default", effort)
+	}
+	return nil
+}
+
 func (a *app) encodeFile(j *job, f *encodeFlags, model *codec.Model, threads int) (*codingReport, error) {
 	in, err := a.open(j.in)
 	if err != nil {
@@ -105,7 +119,7 @@ func (a *app) encodeFile(j *job, f *encodeFlags, model *codec.Model, threads int
 	}
 	defer release()
 
-	o := &codec.Options{Quality: f.quality, Model: model, Threads: threads}
+	o := &codec.Options{Quality: f.quality, Effort: f.effort, Model: model, Threads: threads}
 	r := &codingReport{
 		Input: j.in, Output: j.out,
 		Width: m.Bounds().Dx(), Height: m.Bounds().Dy(),

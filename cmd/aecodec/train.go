@@ -117,6 +117,7 @@ func readConfig(name string, cfg *trainer.Config, flags *pflag.FlagSet) error {
 	var record struct{ Config json.RawMessage }
 	if err := json.Unmarshal(data, &record); err == nil && record.Config != nil {
 		data = record.Config
+		cfg.Transpose = false // what records say that don't mention it
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()

@@ -33,6 +33,7 @@ var topics = []topic{
 	{"pack", writePack},
 	{"elementwise", writeElementwise},
 	{"math", writeMath},
+	{"normal", writeNormal},
 	{"reduce", writeReduce},
 	{"peak", writePeak},
 }
@@ -45,7 +46,7 @@ func main() {
 	}
 	dir := os.Args[1]
 	var files []string
-	for _, name := range []string{"table.go", "elementwise.go", "math32.go"} {
+	for _, name := range []string{"table.go", "elementwise.go", "math32.go", "normal.go"} {
 		files = append(files, filepath.Join(dir, name))
 	}
 	pkg, err := loadTypes(files...)
@@ -76,7 +77,7 @@ func loadTypes(files ...string) (*types.Package, error) {
 	}
 	conf := types.Config{Error: func(error) {}, IgnoreFuncBodies: true}
 	pkg, _ := conf.Check("kernels", fset, parsed, nil)
-	for _, name := range []string{"gemmArgs", "dwArgs", "dwWeightArgs", "AdamParams"} {
+	for _, name := range []string{"gemmArgs", "dwArgs", "dwWeightArgs", "AdamParams", "tailTable"} {
 		if pkg.Scope().Lookup(name) == nil {
 			return nil, fmt.Errorf("no type %s in %v", name, files)
 		}

@@ -16,20 +16,29 @@ import (
 // below: broadcast from one word with AVX-512, a full register's worth of
 // memory with AVX2.
 func (g *gen) constant32(bits uint32) operand.Mem {
-	name := fmt.Sprintf("c%08x", bits)
+	copies := 1
+	if g.isa == avx2 {
+		copies = 8
+	}
+	return g.data("c", uint64(bits), 4, copies)
+}
+
+// data addresses copies of a word of size bytes, which is written once.
+func (g *gen) data(prefix string, bits uint64, size, copies int) operand.Mem {
+	name := fmt.Sprintf("%s%0*x", prefix, 2*size, bits)
 	if !g.constants[name] {
 		if g.constants == nil {
 			g.constants = map[string]bool{}
 		}
 		g.constants[name] = true
-		copies := 1
-		if g.isa == avx2 {
-			copies = 8
-		}
 		g.StaticGlobal(name)
 		g.DataAttributes(attr.RODATA | attr.NOPTR)
 		for i := range copies {
-			g.AddDatum(4*i, operand.U32(bits))
+			if size == 8 {
+				g.AddDatum(8*i, operand.U64(bits))
+			} else {
+				g.AddDatum(4*i, operand.U32(bits))
+			}
 		}
 	}
 	return operand.NewDataAddr(operand.NewStaticSymbol(name), 0)

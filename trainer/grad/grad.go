@@ -77,6 +77,7 @@ func Backward(tr *nn.Trace, a *nn.Arena, threads int, dOut []*nn.Tensor, grads n
 		}
 	}
 	ps := &pass{tr: tr, threads: threads, mem: a.Gradients(pl.size), dOut: dOut, grads: grads, turned: turnedOf(tr.Program())}
+	ps.turned.prepare(threads, pl.turned)
 	for _, op := range pl.ops {
 		op(ps)
 	}

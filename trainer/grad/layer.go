@@ -28,6 +28,7 @@ func (b *builder) layer(i int, st *nn.Step, g *buffer) {
 	}
 	if b.need[l.in] {
 		l.dx, l.old = b.target(l.in)
+		b.plan.turned = append(b.plan.turned, st)
 	}
 	b.emit(l.activationAndBias)
 	if !l.pointwise && l.dx != nil {
@@ -151,9 +152,7 @@ func (l *layerGrad) weights(ps *pass) {
 	image := func(i int) []float32 { return dy[i*len(dy)/x.N : (i+1)*len(dy)/x.N] }
 	switch {
 	case l.pointwise:
-		ps.forRows(l.k, l.m*l.n, func(k0, k1 int) {
-			kernels.GEMMTN(dw, l.n, x.Data, l.k, dy, l.n, l.m, l.k, l.n, k0, k1)
-		})
+		l.product(ps, dw, x.Data, dy)
 	case l.st.Layer.Op == nn.OpDepthwise:
 		k, c := l.st.Layer.Kernel, l.n
 		ps.forRows(c, l.m*k*k, func(c0, c1 int) {
@@ -184,6 +183,32 @@ func (l *layerGrad) weights(ps *pass) {
 			}
 		})
 	}
+}
+
+// product adds xᵀ·dy to dw, shared out in tiles of dw. Every strip of columns
+// packs its own columns of dy, and again for every run of rows, so there are as
+// many strips and as few runs as will do.
+func (l *layerGrad) product(ps *pass, dw, x, dy []float32) {
+	const (
+		panel = kernels.PanelWidth
+		unit  = 8 // rows that kernels like to do at once
+	)
+	tiles := 1
+	if ps.threads > 1 {
+		tiles = min(2*ps.threads, max(1, l.m*l.k*l.n/minWork))
+	}
+	panels := (l.n + panel - 1) / panel
+	strips := min(tiles, max(1, panels/2))
+	units := (l.k + unit - 1) / unit
+	runs := min((tiles+strips-1)/strips, units)
+	kernels.For(ps.threads, strips*runs, 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			j, r := i/runs, i%runs
+			j0, j1 := j*panels/strips*panel, min((j+1)*panels/strips*panel, l.n)
+			k0, k1 := r*units/runs*unit, min((r+1)*units/runs*unit, l.k)
+			kernels.GEMMTN(dw[j0:], l.n, x, l.k, dy[j0:], l.n, l.m, l.k, j1-j0, k0, k1)
+		}
+	})
 }
 
 // forRows splits rows (or channels) in multiples of 16, the height and width

@@ -7,6 +7,7 @@ type plan struct {
 	ops     []func(*pass)
 	size    int        // numbers of gradient memory
 	trained []*nn.Step // steps whose parameters get gradients
+	turned  []*nn.Step // steps whose data gradients need turned weights
 	dIn     []*buffer  // by input, nil where not wanted
 	result  []nn.Tensor
 	results []*nn.Tensor

@@ -8,11 +8,12 @@ import (
 )
 
 // turnedWeights holds the weights of a program as the data gradients need
-// them. Each is made when it is first used and again after a Refresh.
+// them. Each is made when it is first needed and again after a Refresh.
 type turnedWeights struct {
-	p  *nn.Program
-	mu sync.Mutex
-	m  map[*nn.Layer]*turned
+	p     *nn.Program
+	mu    sync.Mutex
+	m     map[*nn.Layer]*turned
+	stale []*nn.Step // of prepare
 }
 
 type turned struct {
@@ -30,21 +31,40 @@ func turnedOf(p *nn.Program) *turnedWeights {
 	}).(*turnedWeights)
 }
 
-// get returns the turned weights of a step: for conv, deconv and dense each
-// tap transposed, for depthwise the taps in reverse order.
+// prepare turns the weights of the steps, where that has not been done since
+// the last Refresh.
+func (c *turnedWeights) prepare(threads int, steps []*nn.Step) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stale = c.stale[:0]
+	for _, st := range steps {
+		t := c.m[st.Layer]
+		if t == nil {
+			t = new(turned)
+			c.m[st.Layer] = t
+		}
+		if t.version != c.p.Version() {
+			t.version = c.p.Version()
+			c.stale = append(c.stale, st)
+		}
+	}
+	kernels.For(threads, len(c.stale), 1, func(lo, hi int) {
+		for _, st := range c.stale[lo:hi] {
+			c.m[st.Layer].turn(st.Weight())
+		}
+	})
+}
+
+// get returns the turned weights of a step that has been prepared.
 func (c *turnedWeights) get(st *nn.Step) *turned {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.m[st.Layer]
-	if t == nil {
-		t = new(turned)
-		c.m[st.Layer] = t
-	}
-	if t.version == c.p.Version() {
-		return t
-	}
-	t.version = c.p.Version()
-	w := st.Weight()
+	return c.m[st.Layer]
+}
+
+// turn transposes each tap of the weights of conv, deconv and dense, and
+// reverses the taps of depthwise.
+func (t *turned) turn(w *nn.Param) {
 	switch d := w.Shape; len(d) {
 	case 2: // [K, Out]
 		t.transpose(w.Data, 1, d[0], d[1])
@@ -53,7 +73,6 @@ func (c *turnedWeights) get(st *nn.Step) *turned {
 	case 4: // [KH, KW, Cin, Cout]
 		t.transpose(w.Data, d[0]*d[1], d[2], d[3])
 	}
-	return t
 }
 
 // transpose packs the (taps·out)×in matrix of w, which is [taps][in][out].
