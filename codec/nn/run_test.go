@@ -160,6 +160,9 @@ func TestZooIsComplete(t *testing.T) {
 
 // TestSteadyState: after the first pass, passes allocate nothing.
 func TestSteadyState(t *testing.T) {
+	if raceEnabled {
+		t.Skip("pools allocate under the race detector")
+	}
 	for _, s := range nntest.Zoo() {
 		prog := compile(t, s.Net, s.Params())
 		in := s.Batch(2)
