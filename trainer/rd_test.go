@@ -153,6 +153,9 @@ func TestThreads(t *testing.T) {
 
 // TestAllocations: a training step reuses its memory.
 func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("pools allocate under the race detector")
+	}
 	g, s := testGraph(t, 1)
 	x, at := testBatch()
 	cfg := DefaultConfig()
