@@ -73,7 +73,7 @@ func TestScaleMap(t *testing.T) {
 			}
 		}
 	}
-	priors := NewZPriors(a)
+	priors := NewPriors(a)
 	draw := func(z []int32) {
 		for i := range z {
 			z[i] = int32(math.Round(rng.NormFloat64() * 4))
@@ -82,7 +82,7 @@ func TestScaleMap(t *testing.T) {
 	z := make([]int32, 500*a.Z)
 	for anchor := range a.Anchors {
 		draw(z)
-		priors.Add(anchor, z)
+		priors.AddHyper(anchor, z)
 	}
 	m, err := NewModel(a, p, priors, nil)
 	require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestScaleMapRefusesOverflow(t *testing.T) {
 }
 
 func TestScaleTables(t *testing.T) {
-	reach, freq := scaleFreq()
+	reach, freq := scaleFreq(nil)
 	set, err := newScaleTables(reach, freq)
 	require.NoError(t, err)
 	require.Equal(t, ScaleLevels, set.Len())

@@ -25,9 +25,8 @@ type Latents struct {
 	Tiles         []*Tile // in raster order
 
 	// ZBits and YBits are the cross-entropies of the hyper-latent and the
-	// latent under the model: of Z under its probability tables, of K under
-	// Gaussians of mean 0 and the scales of Index, with the tables' escape
-	// code far out. Coding adds a few bytes per tile and what tables lose.
+	// latent under the model's probability tables. Coding adds a few bytes per
+	// tile.
 	ZBits, YBits float64
 }
 
@@ -311,31 +310,5 @@ func (m *Model) reconstructTile(t *Tile, p *operatingPoint, s *tileScratch, thre
 func (m *Model) bits(t *Tile, p *operatingPoint, s *tileScratch) (z, y float64) {
 	s.zIndex = grow(s.zIndex, len(t.Z))
 	m.prior.indices(s.zIndex)
-	z = p.tables.Bits(s.zIndex, t.Z)
-	var memo [ScaleLevels][16]float64 // most symbols are small
-	for i, level := range t.Index {
-		if level == format.Skip {
-			continue
-		}
-		k := max(t.K[i], -t.K[i])
-		if int(k) >= len(memo[level]) {
-			y += m.symbolBits(level, k)
-			continue
-		}
-		b := &memo[level][k]
-		if *b == 0 {
-			*b = m.symbolBits(level, k)
-		}
-		y += *b
-	}
-	return z, y
-}
-
-// symbolBits is the cost of symbol k at a level under the Gaussian, or the
-// table's if that is less: the tail of the table is an escape code, which costs
-// less than the Gaussian far out.
-func (m *Model) symbolBits(level uint8, k int32) float64 {
-	g := gauss{0, sigma(int(level))}
-	exact := -math.Log2(g.probability(-float64(k))) // lower tail: no cancellation
-	return min(exact, m.scaleTables.Table(int(level)).Bits(k))
+	return p.tables.Bits(s.zIndex, t.Z), m.scaleTables.Bits(t.Index, t.K)
 }

@@ -82,7 +82,7 @@ const (
 //
 // It fails when a parameter is missing, has another shape or is not finite, or
 // when the scale map cannot be expressed in integers.
-func NewModel(a *Arch, p nn.Params, priors *ZPriors, rec *Record) (*Model, error) {
+func NewModel(a *Arch, p nn.Params, priors *Priors, rec *Record) (*Model, error) {
 	if err := a.Validate(); err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (a *Arch) weightTensors(p nn.Params, networks []string) ([]format.Tensor, e
 }
 
 // tableTensors makes gains and integer tables.
-func (a *Arch) tableTensors(p nn.Params, priors *ZPriors) ([]format.Tensor, error) {
+func (a *Arch) tableTensors(p nn.Params, priors *Priors) ([]format.Tensor, error) {
 	prior, err := fitHyperPrior(a, priors, p[PriorMean].Data, p[PriorLogSigma].Data)
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func (a *Arch) tableTensors(p nn.Params, priors *ZPriors) ([]format.Tensor, erro
 		return nil, err
 	}
 	hyperFreq := slices.Concat(slices.Concat(prior.freq...)...)
-	reach, freq := scaleFreq()
+	reach, freq := scaleFreq(priors)
 	scaleFreq := slices.Concat(freq...)
 	return []format.Tensor{
 		format.NewFloat32(GainEnc, []int{a.Anchors, a.M}, p[GainEnc].Data),

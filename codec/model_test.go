@@ -200,7 +200,7 @@ func TestParamsRoundTrip(t *testing.T) {
 
 func TestPriors(t *testing.T) {
 	a := smallArch()
-	pri := NewZPriors(a)
+	pri := NewPriors(a)
 	z := make([]int32, 200*a.Z)
 	rng := rand.New(rand.NewPCG(7, 8))
 	for anchor := range a.Anchors {
@@ -214,7 +214,7 @@ func TestPriors(t *testing.T) {
 				z[i] = int32(math.Round(rng.NormFloat64() * float64(i%a.Z)))
 			}
 		}
-		pri.Add(anchor, z)
+		pri.AddHyper(anchor, z)
 	}
 	p, err := a.Init(1)
 	require.NoError(t, err)
@@ -242,11 +242,59 @@ func TestPriors(t *testing.T) {
 	require.InDelta(t, 0, mean, 1)
 	require.InDelta(t, math.Log(5), logSigma, 0.2)
 
-	_, err = NewModel(a, p, &ZPriors{}, nil)
+	_, err = NewModel(a, p, &Priors{}, nil)
 	require.Error(t, err)
-	pri.Counts[1] = pri.Counts[1][1:]
+	pri.Scale = pri.Scale[1:]
+	_, err = NewModel(a, p, pri, nil)
+	require.ErrorContains(t, err, "scale")
+	pri.Scale = nil
+	pri.Hyper[1] = pri.Hyper[1][1:]
 	_, err = NewModel(a, p, pri, nil)
 	require.Error(t, err)
+}
+
+// Tables of counted symbols code such symbols near their entropy, and those of
+// levels that were never seen are the Gaussian's.
+func TestScalePriors(t *testing.T) {
+	const level = 20
+	rng := rand.New(rand.NewPCG(3, 4))
+	draw := func(tile *Tile) {
+		for i := range tile.K {
+			// Laplacian: a heavier tail than the Gaussian of the level.
+			v := rng.ExpFloat64() * sigma(level) / math.Sqrt2
+			if rng.Uint32()&1 == 0 {
+				v = -v
+			}
+			tile.K[i], tile.Index[i] = int32(math.RoundToEven(v)), level
+		}
+		tile.Index[0] = format.Skip
+	}
+	tile := &Tile{K: make([]int32, 100_000), Index: make([]uint8, 100_000)}
+	draw(tile)
+	pri := NewPriors(smallArch())
+	pri.AddLatent(tile)
+	set := func(p *Priors) *format.TableSet {
+		s, err := newScaleTables(scaleFreq(p))
+		require.NoError(t, err)
+		return s
+	}
+	counted, plain := set(pri), set(nil)
+	draw(tile)
+	histogram := map[int32]float64{}
+	for _, k := range tile.K[1:] {
+		histogram[k]++
+	}
+	entropy, n := 0., float64(len(tile.K)-1)
+	for _, c := range histogram {
+		entropy -= c * math.Log2(c/n)
+	}
+	bits := counted.Bits(tile.Index, tile.K)
+	require.InEpsilon(t, entropy, bits, 0.003)
+	require.Less(t, bits, 0.99*plain.Bits(tile.Index, tile.K))
+	require.Greater(t, counted.Table(level).Max(), plain.Table(level).Max())
+	for k := int32(-9); k <= 9; k++ {
+		require.Equal(t, plain.Table(level+1).Bits(k), counted.Table(level+1).Bits(k))
+	}
 }
 
 func TestDefaultModel(t *testing.T) {

@@ -18,7 +18,7 @@ const (
 	ScaleWeight   = "scale.weight"   // [Z, 16·M] column (dy·4+dx)·M+c: level of channel c at (4·zy+dy, 4·zx+dx)
 	ScaleBias     = "scale.bias"     // [M]
 	ScaleOffset   = "scale.offset"   // [A, M] s = Σ zf·weight + bias + offset, see LogSigmaStep
-	PriorMean     = "prior.mean"     // [A, Z] of zi, a Gaussian that stands in for counted ZPriors
+	PriorMean     = "prior.mean"     // [A, Z] of zi, a Gaussian that stands in for counted Priors
 	PriorLogSigma = "prior.logsigma" // [A, Z]
 )
 

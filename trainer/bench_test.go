@@ -18,7 +18,7 @@ func BenchmarkStep(b *testing.B) {
 	require.NoError(b, err)
 	cfg := DefaultConfig()
 	cfg.Threads = runtime.GOMAXPROCS(0)
-	s := newState(p)
+	s := newState(p, true)
 	g, err := newGraph(arch, s.weights.named, s.grads.named, cfg.Threads, 1)
 	require.NoError(b, err)
 	x := nn.NewTensor(cfg.Batch, cfg.Crop, cfg.Crop, 3)

@@ -34,16 +34,19 @@ type Config struct {
 	// checkpoint says; those from before this setting say no.
 	Transpose bool `json:"transpose"`
 
-	LR        float64 `json:"lr"`         // peak learning rate
-	LREnd     float64 `json:"lr_end"`     // rate of the last step, as a share of LR
-	Warmup    int     `json:"warmup"`     // steps of linear warm-up
-	Beta1     float64 `json:"beta1"`      // AdamW
-	Beta2     float64 `json:"beta2"`      // AdamW
-	Eps       float64 `json:"eps"`        // AdamW
-	Decay     float64 `json:"decay"`      // AdamW weight decay, of convolution weights only
-	Clip      float64 `json:"clip"`       // bound of the gradient's global norm
-	EMA       float64 `json:"ema"`        // share of the old weights average kept each step
-	HardSteps int     `json:"hard_steps"` // last steps, in which the rate is that of rounded latents instead of noisy ones
+	Optimizer string  `json:"optimizer,omitempty"` // OptimizerAdamW, or OptimizerMuon: Muon for matrices, AdamW for the rest
+	Momentum  float64 `json:"momentum,omitempty"`  // of Muon
+	LR        float64 `json:"lr"`                  // peak learning rate
+	LREnd     float64 `json:"lr_end"`              // rate of the last step, as a share of LR
+	Cooldown  int     `json:"cooldown,omitempty"`  // steps at the end over which the rate falls; 0: a cosine over all steps
+	Warmup    int     `json:"warmup"`              // steps of linear warm-up
+	Beta1     float64 `json:"beta1"`               // AdamW
+	Beta2     float64 `json:"beta2"`               // AdamW
+	Eps       float64 `json:"eps"`                 // AdamW
+	Decay     float64 `json:"decay"`               // AdamW weight decay, of convolution weights only
+	Clip      float64 `json:"clip"`                // bound of the gradient's global norm
+	EMA       float64 `json:"ema"`                 // share of the old weights average kept each step
+	HardSteps int     `json:"hard_steps"`          // last steps, in which the rate is that of rounded latents instead of noisy ones
 
 	Patches    int `json:"patches"`     // 16x16 patches for the principal components
 	PriorCrops int `json:"prior_crops"` // crops to count hyper-latent symbols in, for the entropy tables of the model
@@ -62,6 +65,12 @@ type Config struct {
 	CacheBytes int64 `json:"-"` // limit for decoded pictures kept in memory
 }
 
+// Optimisers, see Config.Optimizer.
+const (
+	OptimizerAdamW = "adamw"
+	OptimizerMuon  = "muon"
+)
+
 // Card is what people should know of a model and no program can tell. It goes
 // into the model's card and record and has no influence on the weights.
 type Card struct {
@@ -78,7 +87,7 @@ func DefaultConfig() *Config {
 	return &Config{
 		Name: "photo",
 		Seed: 1, Steps: 20000, Batch: 8, Crop: 192, Transpose: true,
-		LR: 8e-4, LREnd: 0.02, Warmup: 300, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Clip: 1, EMA: 0.999, HardSteps: 2000,
+		LR: 8e-4, LREnd: 0.02, Warmup: 300, Optimizer: OptimizerMuon, Momentum: 0.95, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Clip: 1, EMA: 0.999, HardSteps: 2000,
 		Patches: 32768, PriorCrops: 256,
 		ValidMax: 16, ValidEvery: 1000, SaveEvery: 500, LogEvery: 20,
 		CacheBytes: 4 << 30,
@@ -114,10 +123,14 @@ func (c *Config) check() error {
 		return fmt.Errorf("trainer: config: crop of %d pixels, want a multiple of %d", c.Crop, side)
 	case !positive(c.LR) || c.LREnd < 0 || c.LREnd > 1:
 		return fmt.Errorf("trainer: config: learning rate %g, last rate %g of it", c.LR, c.LREnd)
-	case c.Warmup < 0 || c.HardSteps < 0:
-		return fmt.Errorf("trainer: config: %d warm-up steps, %d hard steps", c.Warmup, c.HardSteps)
+	case c.Warmup < 0 || c.HardSteps < 0 || c.Cooldown < 0:
+		return fmt.Errorf("trainer: config: %d warm-up steps, %d hard steps, %d steps of cool-down", c.Warmup, c.HardSteps, c.Cooldown)
 	case !(share(c.Beta1) && share(c.Beta2) && share(c.EMA) && positive(c.Eps) && c.Decay >= 0):
 		return fmt.Errorf("trainer: config: beta1 %g, beta2 %g, eps %g, decay %g, ema %g", c.Beta1, c.Beta2, c.Eps, c.Decay, c.EMA)
+	case c.Optimizer != OptimizerAdamW && c.Optimizer != OptimizerMuon:
+		return fmt.Errorf("trainer: config: optimizer %q, want %s or %s", c.Optimizer, OptimizerAdamW, OptimizerMuon)
+	case !share(c.Momentum):
+		return fmt.Errorf("trainer: config: momentum %g", c.Momentum)
 	case !positive(c.Clip):
 		return fmt.Errorf("trainer: config: gradient clip at %g", c.Clip)
 	case c.Resume && c.Checkpoint == "":
@@ -142,13 +155,16 @@ func (c *Config) portable() *Config {
 	return &out
 }
 
-// differences names the deciding fields in which two configurations differ.
-func (c *Config) differences(o *Config) []string {
+// differences names the deciding fields in which two configurations differ,
+// once some steps are done.
+func (c *Config) differences(o *Config, done int) []string {
 	var names []string
+	// What only decides the end does not matter before it.
+	open := c.steady(done) && o.steady(done)
 	a, b := reflect.ValueOf(c).Elem(), reflect.ValueOf(o).Elem()
 	for i := range a.NumField() {
 		tag, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
-		if tag == "-" || tag == "card" {
+		if tag == "-" || tag == "card" || open && (tag == "steps" || tag == "hard_steps" || tag == "cooldown") {
 			continue
 		}
 		x, _ := json.Marshal(a.Field(i).Interface())

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"io/fs"
 	"math"
@@ -26,9 +27,9 @@ const priorSide = 512
 // countPriors counts the hyper-latent symbols of training crops around each
 // anchor rate. The codec uses the tables of the nearest anchor, so rates up to
 // half way to the next one count.
-func countPriors(cfg *Config, g *graph, set *pictures, warn func(error)) (*codec.ZPriors, error) {
+func countPriors(cfg *Config, g *graph, set *pictures, warn func(error)) (*codec.Priors, error) {
 	g.refresh()
-	priors := codec.NewZPriors(cfg.Arch)
+	priors := codec.NewPriors(cfg.Arch)
 	side := max(cfg.Crop, priorSide)
 	s := newSampler(set, cfg.Seed, 1, side, cfg.Arch.Anchors, 1, warn)
 	b := &batch{x: nn.NewTensor(1, side, side, 3), t: make([]float64, 1)}
@@ -43,7 +44,7 @@ func countPriors(cfg *Config, g *graph, set *pictures, warn func(error)) (*codec
 			for i, v := range zs.Data {
 				z[i] = int32(math.RoundToEven(float64(min(max(v, -codec.HyperLimit), codec.HyperLimit))))
 			}
-			priors.Add(anchor, z)
+			priors.AddHyper(anchor, z)
 		})
 		if err != nil {
 			return nil, err
@@ -51,6 +52,67 @@ func countPriors(cfg *Config, g *graph, set *pictures, warn func(error)) (*codec
 	}
 	return priors, nil
 }
+
+// countScales counts the latent symbols of training crops at random rates, as
+// the model codes them.
+func countScales(cfg *Config, m *codec.Model, set *pictures, priors *codec.Priors, warn func(error)) error {
+	clear(priors.Scale)
+	side := max(cfg.Crop, priorSide)
+	s := newSampler(set, cfg.Seed, 1, side, cfg.Arch.Anchors, 1, warn)
+	b := &batch{x: nn.NewTensor(1, side, side, 3), t: make([]float64, 1)}
+	img := image.NewNRGBA(image.Rect(0, 0, side, side))
+	for step := range cfg.PriorCrops {
+		if s.fill(b, cfg.Steps*cfg.Batch+step); b.err != nil {
+			return b.err
+		}
+		for i := range side * side {
+			p := img.Pix[4*i:][:4]
+			for c, v := range b.x.Data[3*i:][:3] {
+				p[c] = byte(toByte(v))
+			}
+			p[3] = 0xff
+		}
+		l, err := m.Analyze(img, cfg.Arch.QualityAt(b.t[0]))
+		if err != nil {
+			return err
+		}
+		for _, t := range l.Tiles {
+			priors.AddLatent(t)
+		}
+	}
+	return nil
+}
+
+// model makes the model of the averaged weights, with probability tables of
+// counted symbols. Which latent symbols are coded depends on the tables, so
+// they are counted twice.
+func (r *run) model(g *graph, rec *codec.Record) (*codec.Model, error) {
+	cfg := r.cfg
+	priors, err := countPriors(cfg, g, r.set, r.warn)
+	if err != nil {
+		return nil, err
+	}
+	build := func() (*codec.Model, error) {
+		m, err := codec.NewModel(cfg.Arch, r.state.ema.named, priors, rec)
+		if err != nil {
+			return nil, fmt.Errorf("trainer: export: %w", err)
+		}
+		return m, nil
+	}
+	m, err := build()
+	for range scaleRounds {
+		if err != nil {
+			return nil, err
+		}
+		if err := countScales(cfg, m, r.set, priors, r.warn); err != nil {
+			return nil, fmt.Errorf("trainer: export: counting symbols: %w", err)
+		}
+		m, err = build()
+	}
+	return m, err
+}
+
+const scaleRounds = 2
 
 // hyperSymbols runs the encoder up to the hyper-latent, at three rates around
 // every anchor, and hands out the scaled hyper-latents.
@@ -105,10 +167,6 @@ func (r *run) export() error {
 	if err != nil {
 		return err
 	}
-	priors, err := countPriors(cfg, g, r.set, r.warn)
-	if err != nil {
-		return err
-	}
 	var valid *ValidStats
 	if r.valid != nil {
 		stats, err := r.valid.run(r.state.step)
@@ -134,9 +192,9 @@ func (r *run) export() error {
 	if valid != nil {
 		rec.Results = map[string]any{"valid": valid.Points}
 	}
-	m, err := codec.NewModel(cfg.Arch, r.state.ema.named, priors, rec)
+	m, err := r.model(g, rec)
 	if err != nil {
-		return fmt.Errorf("trainer: export: %w", err)
+		return err
 	}
 	print := m.Fingerprint()
 	full := record{
@@ -194,10 +252,18 @@ func recipe(cfg *Config) string {
 	if cfg.Init != "" {
 		start = cfg.Init
 	}
-	return fmt.Sprintf("from %s; %d steps of %d crops of %d x %d, the last %d with rounded latents; AdamW %g/%g, "+
-		"rate %g after %d steps of warm-up, cosine to %g of it; gradient norm clipped at %g; weights averaged with %g; seed %d",
-		start, cfg.Steps, cfg.Batch, cfg.Crop, cfg.Crop, cfg.HardSteps, cfg.Beta1, cfg.Beta2,
-		cfg.LR, cfg.Warmup, cfg.LREnd, cfg.Clip, cfg.EMA, cfg.Seed)
+	optimizer := fmt.Sprintf("AdamW %g/%g", cfg.Beta1, cfg.Beta2)
+	if cfg.Optimizer == OptimizerMuon {
+		optimizer = fmt.Sprintf("Muon %g for matrices, %s for the rest", cfg.Momentum, optimizer)
+	}
+	fall := fmt.Sprintf("a cosine to %g of it", cfg.LREnd)
+	if cfg.Cooldown > 0 {
+		fall = fmt.Sprintf("falling over the last %d steps to %g of it", cfg.Cooldown, cfg.LREnd)
+	}
+	return fmt.Sprintf("from %s; %d steps of %d crops of %d x %d, the last %d with rounded latents; %s, "+
+		"rate %g after %d steps of warm-up, %s; gradient norm clipped at %g; weights averaged with %g; seed %d",
+		start, cfg.Steps, cfg.Batch, cfg.Crop, cfg.Crop, cfg.HardSteps, optimizer,
+		cfg.LR, cfg.Warmup, fall, cfg.Clip, cfg.EMA, cfg.Seed)
 }
 
 // writeCard writes the model card.

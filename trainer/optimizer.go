@@ -15,13 +15,16 @@ import (
 type state struct {
 	weights, grads, m, v, ema tensors
 	groups                    []group
+	matrices                  []*muonMatrix
 	step                      int // steps done
 
 	squares               []float32 // of each group, see gradNorm
 	params                kernels.AdamParams
 	rate, decay           float32
 	blend                 float32 // share of the new weights in the average
+	beta                  float32 // momentum of the matrices
 	update, measure, zero func(lo, hi int)
+	turn                  func(lo, hi int)
 }
 
 // tensors is a flat slice in the order of the names and windows into it.
@@ -50,6 +53,7 @@ func newTensors(p nn.Params) tensors {
 type group struct {
 	lo, hi int
 	decay  bool    // weight decay
+	matrix bool    // belongs to a matrix, which Muon updates
 	rate   float32 // multiplies the learning rate
 	params kernels.AdamParams
 }
@@ -58,7 +62,7 @@ type group struct {
 const groupLen = 1 << 15
 
 // newState copies p; moments are zero, averages start at the weights.
-func newState(p nn.Params) *state {
+func newState(p nn.Params, muon bool) *state {
 	s := &state{weights: newTensors(p), grads: newTensors(p), m: newTensors(p), v: newTensors(p), ema: newTensors(p)}
 	at := 0
 	for _, name := range p.Names() {
@@ -72,6 +76,10 @@ func newState(p nn.Params) *state {
 			g.rate = 1 / codec.LogSigmaStep
 		default:
 			g.decay = strings.HasSuffix(name, ".weight")
+			if k, n, ok := muonSides(name, p[name].Shape); ok && muon {
+				g.matrix = true
+				s.matrices = append(s.matrices, newMuonMatrix(at, k, n))
+			}
 		}
 		for end := at + len(p[name].Data); at < end; at = g.hi {
 			g.lo, g.hi = at, min(at+groupLen, end)
@@ -81,6 +89,7 @@ func newState(p nn.Params) *state {
 	copy(s.ema.flat, s.weights.flat)
 	s.squares = make([]float32, len(s.groups))
 	s.update, s.measure, s.zero = s.updateGroups, s.measureGroups, s.clearGroups
+	s.turn = s.turnMatrices
 	return s
 }
 
@@ -118,6 +127,8 @@ func (s *state) advance(cfg *Config, norm float64) {
 	}
 	s.rate, s.decay = float32(learningRate(cfg, s.step)), float32(cfg.Decay)
 	s.blend = float32(1 - emaDecay(cfg, s.step))
+	s.beta = float32(cfg.Momentum)
+	kernels.For(cfg.Threads, len(s.matrices), 1, s.turn)
 	kernels.For(cfg.Threads, len(s.groups), 1, s.update)
 	s.step = t
 }
@@ -131,7 +142,9 @@ func (s *state) updateGroups(lo, hi int) {
 			g.params.Decay = s.decay
 		}
 		w := s.weights.flat[g.lo:g.hi]
-		kernels.AdamW(w, s.grads.flat[g.lo:g.hi], s.m.flat[g.lo:g.hi], s.v.flat[g.lo:g.hi], &g.params)
+		if !g.matrix {
+			kernels.AdamW(w, s.grads.flat[g.lo:g.hi], s.m.flat[g.lo:g.hi], s.v.flat[g.lo:g.hi], &g.params)
+		}
 		kernels.Lerp(s.ema.flat[g.lo:g.hi], s.ema.flat[g.lo:g.hi], w, s.blend)
 	}
 }

@@ -49,7 +49,7 @@ func testGraph(t testing.TB, threads int) (*graph, *state) {
 	// Untrained networks distort: weigh that so that rate and distortion count
 	// for about as much.
 	arch.LambdaMin, arch.LambdaMax = 2e-6, 1e-5
-	s := newState(p)
+	s := newState(p, true)
 	g, err := newGraph(arch, s.weights.named, s.grads.named, threads, 9)
 	require.NoError(t, err)
 	return g, s

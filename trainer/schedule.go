@@ -1,19 +1,36 @@
 package trainer
 
 import (
+	"math"
+
 	"github.com/aecodec/aecodec/kernels"
 )
 
-// learningRate is the rate of a step: a linear warm-up to cfg.LR, then half a
-// period of a cosine down to LREnd·LR at the last step (Loshchilov and Hutter,
-// arXiv 1608.03983).
+// learningRate is the rate of a step: a linear warm-up to cfg.LR, then either
+// half a period of a cosine down to LREnd·LR at the last step (Loshchilov and
+// Hutter, arXiv 1608.03983) or, with a cool-down, a constant rate that falls
+// over the last steps with 1-sqrt of the part done (Hägele et al., arXiv
+// 2405.18392), which ends about as well as a cosine of that length and leaves
+// the steps before it open to be continued.
 func learningRate(cfg *Config, step int) float64 {
 	if step < cfg.Warmup {
 		return cfg.LR * float64(step+1) / float64(cfg.Warmup)
 	}
-	f := float64(step-cfg.Warmup) / float64(max(1, cfg.Steps-cfg.Warmup))
-	fall := float64(0.5*(1+cosPi(f))) * (1 - cfg.LREnd)
-	return cfg.LR * (float64(fall) + cfg.LREnd)
+	var fall float64
+	if cfg.Cooldown > 0 {
+		done := float64(step-(cfg.Steps-cfg.Cooldown)) / float64(cfg.Cooldown)
+		fall = 1 - math.Sqrt(max(done, 0))
+	} else {
+		f := float64(step-cfg.Warmup) / float64(max(1, cfg.Steps-cfg.Warmup))
+		fall = 0.5 * (1 + cosPi(f))
+	}
+	return cfg.LR * (float64(fall*(1-cfg.LREnd)) + cfg.LREnd)
+}
+
+// steady tells whether the first n steps are those of a run of any length:
+// neither the cool-down nor the hard phase have begun.
+func (c *Config) steady(n int) bool {
+	return c.Cooldown > 0 && n <= c.Steps-max(c.Cooldown, c.HardSteps)
 }
 
 // emaDecay is the share of the old average that a step keeps. It starts low,

@@ -149,7 +149,7 @@ func (r *run) begin() error {
 		if err != nil {
 			return err
 		}
-		r.state = newState(p)
+		r.state = newState(p, r.cfg.Optimizer == OptimizerMuon)
 	}
 	r.started = time.Now()
 	var err error
@@ -181,13 +181,13 @@ func (r *run) resume() error {
 	for _, s := range specs {
 		p[s.Name] = nn.NewParam(s.Name, s.Shape...)
 	}
-	s := newState(p)
+	s := newState(p, r.cfg.Optimizer == OptimizerMuon)
 	info, err := loadCheckpoint(checkpointPath(r.cfg.Checkpoint), s)
 	if err != nil {
 		return err
 	}
 	r.cfg.Transpose = info.Config.Transpose
-	if names := r.cfg.portable().differences(info.Config); len(names) > 0 {
+	if names := r.cfg.portable().differences(info.Config, s.step); len(names) > 0 {
 		r.warn(fmt.Errorf("trainer: checkpoint: made with other settings (%v): the result will differ from an uninterrupted run", names))
 	}
 	if have := r.pictureHash(); have != info.Pictures {
