@@ -24,6 +24,10 @@ type Config struct {
 	Data []string `json:"data"`           // folders or files: PNG, JPEG, WebP
 	Init string   `json:"init,omitempty"` // weights to start from: .safetensors (also a checkpoint) or .aem; empty: principal components
 
+	// Distortion is what the rate is weighed against: DistortionMSE, or
+	// DistortionSSIM, MS-SSIM and a little MSE, for crops of 192 and more.
+	Distortion string `json:"distortion,omitempty"`
+
 	Seed  uint64 `json:"seed"`
 	Steps int    `json:"steps"` // optimiser steps in all
 	Batch int    `json:"batch"` // crops a step
@@ -37,6 +41,7 @@ type Config struct {
 	Optimizer string  `json:"optimizer,omitempty"` // OptimizerAdamW, or OptimizerMuon: Muon for matrices, AdamW for the rest
 	Momentum  float64 `json:"momentum,omitempty"`  // of Muon
 	LR        float64 `json:"lr"`                  // peak learning rate
+	MuonRate  float64 `json:"muon_rate,omitempty"` // learning rate of Muon, in units of LR
 	LREnd     float64 `json:"lr_end"`              // rate of the last step, as a share of LR
 	Cooldown  int     `json:"cooldown,omitempty"`  // steps at the end over which the rate falls; 0: a cosine over all steps
 	Warmup    int     `json:"warmup"`              // steps of linear warm-up
@@ -65,6 +70,12 @@ type Config struct {
 	CacheBytes int64 `json:"-"` // limit for decoded pictures kept in memory
 }
 
+// Distortions, see Config.Distortion.
+const (
+	DistortionMSE  = "mse"
+	DistortionSSIM = "ms-ssim"
+)
+
 // Optimisers, see Config.Optimizer.
 const (
 	OptimizerAdamW = "adamw"
@@ -85,9 +96,9 @@ type Card struct {
 // some hours on a few cores. Data and Out are left to the caller.
 func DefaultConfig() *Config {
 	return &Config{
-		Name: "photo",
+		Name: "photo", Distortion: DistortionMSE,
 		Seed: 1, Steps: 20000, Batch: 8, Crop: 192, Transpose: true,
-		LR: 8e-4, LREnd: 0.02, Warmup: 300, Optimizer: OptimizerMuon, Momentum: 0.95, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Clip: 1, EMA: 0.999, HardSteps: 2000,
+		LR: 8e-4, LREnd: 0.02, Warmup: 300, Optimizer: OptimizerMuon, Momentum: 0.95, MuonRate: 2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Clip: 1, EMA: 0.999, HardSteps: 2000,
 		Patches: 32768, PriorCrops: 256,
 		ValidMax: 16, ValidEvery: 1000, SaveEvery: 500, LogEvery: 20,
 		CacheBytes: 4 << 30,
@@ -127,10 +138,14 @@ func (c *Config) check() error {
 		return fmt.Errorf("trainer: config: %d warm-up steps, %d hard steps, %d steps of cool-down", c.Warmup, c.HardSteps, c.Cooldown)
 	case !(share(c.Beta1) && share(c.Beta2) && share(c.EMA) && positive(c.Eps) && c.Decay >= 0):
 		return fmt.Errorf("trainer: config: beta1 %g, beta2 %g, eps %g, decay %g, ema %g", c.Beta1, c.Beta2, c.Eps, c.Decay, c.EMA)
+	case c.Distortion != DistortionMSE && c.Distortion != DistortionSSIM:
+		return fmt.Errorf("trainer: config: distortion %q, want %s or %s", c.Distortion, DistortionMSE, DistortionSSIM)
+	case c.Distortion == DistortionSSIM && c.Crop < minStructureSide:
+		return fmt.Errorf("trainer: config: crop of %d pixels, MS-SSIM needs at least %d", c.Crop, minStructureSide)
 	case c.Optimizer != OptimizerAdamW && c.Optimizer != OptimizerMuon:
 		return fmt.Errorf("trainer: config: optimizer %q, want %s or %s", c.Optimizer, OptimizerAdamW, OptimizerMuon)
-	case !share(c.Momentum):
-		return fmt.Errorf("trainer: config: momentum %g", c.Momentum)
+	case !share(c.Momentum) || c.MuonRate < 0:
+		return fmt.Errorf("trainer: config: momentum %g, muon rate %g", c.Momentum, c.MuonRate)
 	case !positive(c.Clip):
 		return fmt.Errorf("trainer: config: gradient clip at %g", c.Clip)
 	case c.Resume && c.Checkpoint == "":
@@ -230,4 +245,5 @@ type ValidPoint struct {
 	Quality float64 `json:"quality"`
 	BPP     float64 `json:"bpp"`
 	PSNR    float64 `json:"psnr"`
+	SSIM    float64 `json:"ms_ssim,omitempty"` // MS-SSIM, if it is trained for
 }

@@ -254,15 +254,15 @@ func recipe(cfg *Config) string {
 	}
 	optimizer := fmt.Sprintf("AdamW %g/%g", cfg.Beta1, cfg.Beta2)
 	if cfg.Optimizer == OptimizerMuon {
-		optimizer = fmt.Sprintf("Muon %g for matrices, %s for the rest", cfg.Momentum, optimizer)
+		optimizer = fmt.Sprintf("Muon %g for matrices with %g of the rate, %s for the rest", cfg.Momentum, cfg.MuonRate, optimizer)
 	}
 	fall := fmt.Sprintf("a cosine to %g of it", cfg.LREnd)
 	if cfg.Cooldown > 0 {
 		fall = fmt.Sprintf("falling over the last %d steps to %g of it", cfg.Cooldown, cfg.LREnd)
 	}
-	return fmt.Sprintf("from %s; %d steps of %d crops of %d x %d, the last %d with rounded latents; %s, "+
+	return fmt.Sprintf("from %s; for %s; %d steps of %d crops of %d x %d, the last %d with rounded latents; %s, "+
 		"rate %g after %d steps of warm-up, %s; gradient norm clipped at %g; weights averaged with %g; seed %d",
-		start, cfg.Steps, cfg.Batch, cfg.Crop, cfg.Crop, cfg.HardSteps, optimizer,
+		start, cfg.Distortion, cfg.Steps, cfg.Batch, cfg.Crop, cfg.Crop, cfg.HardSteps, optimizer,
 		cfg.LR, cfg.Warmup, fall, cfg.Clip, cfg.EMA, cfg.Seed)
 }
 

@@ -88,9 +88,9 @@ func (s *state) turnMatrices(lo, hi int) {
 		kernels.Lerp(mm.u, g, m, s.beta)
 		mm.orthogonalise()
 		if s.decay != 0 {
-			kernels.Scale(w, w, 1-s.rate*s.decay)
+			kernels.Scale(w, w, 1-s.muonRate*s.decay)
 		}
-		kernels.AddScaled(w, w, mm.u, -s.rate*mm.rate)
+		kernels.AddScaled(w, w, mm.u, -s.muonRate*mm.rate)
 	}
 }
 

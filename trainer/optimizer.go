@@ -22,7 +22,7 @@ type state struct {
 	params                kernels.AdamParams
 	rate, decay           float32
 	blend                 float32 // share of the new weights in the average
-	beta                  float32 // momentum of the matrices
+	beta, muonRate        float32 // momentum and learning rate of the matrices
 	update, measure, zero func(lo, hi int)
 	turn                  func(lo, hi int)
 }
@@ -127,7 +127,7 @@ func (s *state) advance(cfg *Config, norm float64) {
 	}
 	s.rate, s.decay = float32(learningRate(cfg, s.step)), float32(cfg.Decay)
 	s.blend = float32(1 - emaDecay(cfg, s.step))
-	s.beta = float32(cfg.Momentum)
+	s.beta, s.muonRate = float32(cfg.Momentum), float32(learningRate(cfg, s.step)*cfg.MuonRate)
 	kernels.For(cfg.Threads, len(s.matrices), 1, s.turn)
 	kernels.For(cfg.Threads, len(s.groups), 1, s.update)
 	s.step = t

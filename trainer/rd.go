@@ -61,6 +61,8 @@ type network struct {
 //	yhat = (round(ys-mu) + mu)·gd           xhat = synthesis(yhat)
 //	loss = mean over the batch of weight·(bits/pixels + lambda·65025·MSE)
 //
+// or, with structural, with (1300·(1-MS-SSIM) + 0.1·65025·MSE) for 65025·MSE.
+//
 // The gains ge, gd, gz, the offset and the prior of z are interpolated between
 // anchor rates for each sample of the batch (Cui et al., CVPR 2021).
 //
@@ -75,6 +77,8 @@ type graph struct {
 	nets    [netCount]network
 	scale   *kernels.Packed // W
 	scaleT  *kernels.Packed // its transpose, for the gradient of zf
+
+	structural bool // the distortion is mostly MS-SSIM, see structure
 
 	mode   rounding
 	step   int
@@ -123,6 +127,16 @@ type sample struct {
 	pixel          float32 // d loss / d squared error of one value
 	bitsY, bitsZ   float64
 	mse            float64 // of pixels in 0..1
+	similarity     float64 // MS-SSIM, if the distortion is made of it
+	structure      *structure
+}
+
+// distortion is what lambda weighs.
+func (s *sample) distortion() float64 {
+	if s.structure == nil {
+		return pixelScale * s.mse
+	}
+	return float64(structureScale*(1-s.similarity)) + float64(structurePixels*float64(pixelScale*s.mse))
 }
 
 // task is the scratch memory of one unit of work.
@@ -248,7 +262,10 @@ func (g *graph) prepare(t []float64) {
 	mid := math.Sqrt(g.arch.LambdaMin * g.arch.LambdaMax)
 	for i := range g.samples {
 		s := &g.samples[i]
-		*s = sample{t: t[i], lambda: g.arch.Lambda(t[i])}
+		*s = sample{t: t[i], lambda: g.arch.Lambda(t[i]), structure: s.structure}
+		if g.structural && s.structure == nil {
+			s.structure = new(structure)
+		}
 		s.weight = math.Sqrt(mid / s.lambda)
 		s.rate = float32(s.weight / (pixels * float64(g.n)))
 		s.pixel = float32(s.weight * s.lambda * pixelScale / (3 * pixels * float64(g.n)))
@@ -359,7 +376,7 @@ func (g *graph) evaluate(x *nn.Tensor, t []float64, mode rounding, step int) (fl
 			s.bitsY += t.sum
 		}
 		bpp := (s.bitsY + s.bitsZ) / pixels
-		loss += float64(s.weight * (bpp + float64(s.lambda*float64(pixelScale*s.mse))))
+		loss += float64(s.weight * (bpp + float64(s.lambda*s.distortion())))
 	}
 	return loss / float64(g.n), nil
 }
@@ -660,11 +677,20 @@ func (g *graph) distortion(lo, hi int) {
 		s := &g.samples[b]
 		if g.grads == nil {
 			s.mse = byteError(x, xhat) / float64(n)
+			if g.structural {
+				s.similarity = s.structure.similarity(x, xhat, g.x.H, g.x.W)
+			}
 			continue
 		}
 		s.mse = float64(kernels.SumSquaredDiff(x, xhat)) / float64(n)
 		dx := g.dx.Image(b)
 		kernels.Sub(dx, xhat, x)
+		if g.structural {
+			kernels.Scale(dx, dx, 2*structurePixels*s.pixel)
+			slope := -s.weight * s.lambda * structureScale / float64(g.n)
+			s.similarity = s.structure.gradient(dx, x, xhat, g.x.H, g.x.W, slope)
+			continue
+		}
 		kernels.Scale(dx, dx, 2*s.pixel)
 	}
 }

@@ -156,6 +156,7 @@ func (r *run) begin() error {
 	if r.graph, err = newGraph(cfg.Arch, r.state.weights.named, r.state.grads.named, cfg.Threads, cfg.Seed); err != nil {
 		return err
 	}
+	r.graph.structural = cfg.Distortion == DistortionSSIM
 	if cfg.Valid != "" {
 		g, err := r.averages()
 		if err != nil {
@@ -215,6 +216,7 @@ func (r *run) averages() (*graph, error) {
 		if err != nil {
 			return nil, err
 		}
+		g.structural = r.graph.structural
 		r.ema = g
 	}
 	return r.ema, nil

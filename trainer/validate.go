@@ -40,8 +40,12 @@ func newValidation(cfg *Config, g *graph, warn func(error)) (*validation, error)
 	for i := range n {
 		p := set.list[i*len(set.list)/n]
 		w, h := min(p.width, validSide)/unit*unit, min(p.height, validSide)/unit*unit
-		if w == 0 || h == 0 {
-			warn(fmt.Errorf("trainer: validation: %s: smaller than %d x %d pixels", p.path, unit, unit))
+		least := unit
+		if g.structural {
+			least = (minStructureSide + unit - 1) / unit * unit
+		}
+		if w < least || h < least {
+			warn(fmt.Errorf("trainer: validation: %s: smaller than %d x %d pixels", p.path, least, least))
 			continue
 		}
 		rgb, err := set.pixels(p)
@@ -79,11 +83,13 @@ func (v *validation) run(step int) (ValidStats, error) {
 			s := &v.graph.samples[0]
 			point.BPP += (s.bitsY + s.bitsZ) / float64(x.H*x.W)
 			point.PSNR += psnr(s.mse)
+			point.SSIM += s.similarity
 			stats.Loss += loss
 		}
 		n := float64(len(v.list))
 		point.BPP /= n
 		point.PSNR /= n
+		point.SSIM /= n
 		stats.Points = append(stats.Points, point)
 	}
 	stats.Loss /= float64(len(v.list) * len(validQualities))
