@@ -10,10 +10,10 @@ import (
 	"runtime"
 	"syscall"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/term"
 
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/kernels"
 )
 
@@ -48,11 +48,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		pixels:         semaphore.NewWeighted(maxPixels),
 	}
 	root := a.rootCommand()
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	cmd, err := root.ExecuteContextC(ctx)
+	cmd, err := root.Execute(args)
 	code := exitCode(err)
 	switch {
 	case code == exitOK, code == exitPipe, errors.Is(err, errReported):
@@ -71,8 +67,8 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-func (a *app) rootCommand() *cobra.Command {
-	root := &cobra.Command{
+func (a *app) rootCommand() *cli.Command {
+	root := &cli.Command{
 		Use:   "aecodec",
 		Short: "Learned image compression on a plain CPU",
 		Long: `aecodec compresses pictures with a neural network, in one file that needs nothing else, and decodes them
@@ -81,16 +77,13 @@ to the same pixels on every processor. It also measures, and trains codecs for o
   aecodec encode -q 80 -o small/ *.jpg   into a folder, created if need be
   aecodec decode photo.aec               photo.aec -> photo.png
   aecodec compare photo.png photo.aec    PSNR, MS-SSIM, bits per pixel`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs, // so that an unknown command gets to RunE
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Run: func(cmd *cli.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef("unknown command %q", args[0])
 			}
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+		Before: func() error {
 			if a.threads < 0 {
 				return usagef("-j %d: threads cannot be negative", a.threads)
 			}
@@ -98,22 +91,19 @@ to the same pixels on every processor. It also measures, and trains codecs for o
 				a.threads = runtime.GOMAXPROCS(0)
 			}
 			if err := kernels.SelectionError(); err != nil {
-				return &usageError{err}
+				return &cli.UsageError{Err: err}
 			}
 			return nil
 		},
+		Epilog: `
+Exit codes: 0 all done, 1 some or all files failed, 2 wrong usage, 130 interrupted, 141 standard output closed.
+`,
+		Out: a.stdout,
 	}
-	flags := root.PersistentFlags()
+	flags := root.Flags()
 	flags.BoolVar(&a.quiet, "quiet", false, "print nothing but errors")
 	flags.BoolVar(&a.json, "json", false, "print JSON instead of text: for files one object a line, in the order of the command line")
 	flags.IntVarP(&a.threads, "threads", "j", 0, "threads to use; 0 is one for each core")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	// Not by a template of our own: package text/template calls methods by name, which keeps the linker from leaving out any.
-	help := root.HelpFunc()
-	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
-		help(cmd, args)
-		fmt.Fprint(cmd.OutOrStdout(), exitCodeHelp)
-	})
 	root.AddCommand(
 		a.encodeCommand(), a.decodeCommand(), a.infoCommand(), a.compareCommand(), a.demoCommand(),
 		a.trainCommand(), a.exportCommand(), a.benchCommand(), a.versionCommand(),
@@ -121,13 +111,9 @@ to the same pixels on every processor. It also measures, and trains codecs for o
 	return root
 }
 
-const exitCodeHelp = `
-Exit codes: 0 all done, 1 some or all files failed, 2 wrong usage, 130 interrupted, 141 standard output closed.
-`
-
-// atLeast and atMost check the number of arguments; cobra's own checks would not be usage errors here.
-func atLeast(n int, what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
+// atLeast and atMost check the number of arguments.
+func atLeast(n int, what string) func(*cli.Command, []string) error {
+	return func(_ *cli.Command, args []string) error {
 		if len(args) < n {
 			return usagef("%s", what)
 		}
@@ -135,8 +121,8 @@ func atLeast(n int, what string) cobra.PositionalArgs {
 	}
 }
 
-func atMost(n int) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
+func atMost(n int) func(*cli.Command, []string) error {
+	return func(_ *cli.Command, args []string) error {
 		if len(args) > n {
 			return usagef("unexpected argument %q", args[n])
 		}

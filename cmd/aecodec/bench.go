@@ -6,18 +6,16 @@ import (
 	"io"
 	"os"
 
-	"github.com/spf13/cobra"
-
 	"github.com/aecodec/aecodec/bench"
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/codec"
 )
 
-func (a *app) benchCommand() *cobra.Command {
-	cmd := &cobra.Command{
+func (a *app) benchCommand() *cli.Command {
+	cmd := &cli.Command{
 		Use:   "bench",
 		Short: "Measure the codec: rate and distortion, speed",
-		Args:  cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Run: func(cmd *cli.Command, args []string) error {
 			if len(args) > 0 {
 				return usagef("unknown benchmark %q: use rd or codec", args[0])
 			}
@@ -28,11 +26,11 @@ func (a *app) benchCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) benchRDCommand() *cobra.Command {
+func (a *app) benchRDCommand() *cli.Command {
 	var o bench.RDOptions
 	var anchors, model, csv, plot string
 	var force bool
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "rd --data FOLDER",
 		Short: "Rate and distortion on a folder of pictures, and BD-rate against other codecs",
 		Long: `Encode a folder of pictures at several qualities to real files, decode them again, and show bits per pixel, RGB PSNR and
@@ -41,7 +39,7 @@ codec, bpp, psnr_rgb and, if known, setting, file and ms_ssim. A file written wi
 		Example: `  aecodec bench rd --data kodak/ --anchors others.csv --plot kodak.png
   aecodec bench rd --data kodak/ --model mine.aem --csv mine.csv`,
 		Args: atMost(0),
-		RunE: func(*cobra.Command, []string) error {
+		Run: func(*cli.Command, []string) error {
 			if o.Data == "" {
 				return usagef("--data: name a folder of pictures")
 			}
@@ -85,7 +83,6 @@ codec, bpp, psnr_rgb and, if known, setting, file and ms_ssim. A file written wi
 		},
 	}
 	f := cmd.Flags()
-	f.SortFlags = false
 	f.StringVar(&o.Data, "data", "", "folder of pictures, with its subfolders")
 	f.StringVar(&anchors, "anchors", "", "CSV file of other codecs to compare with")
 	f.Float64SliceVar(&o.Qualities, "qualities", bench.DefaultQualities(), "qualities to measure")
@@ -108,10 +105,10 @@ func readAnchors(name string) ([]bench.Measurement, error) {
 	return bench.ReadCSV(bufio.NewReader(f))
 }
 
-func (a *app) benchCodecCommand() *cobra.Command {
+func (a *app) benchCodecCommand() *cli.Command {
 	var o bench.CodecOptions
 	var model string
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "codec [PICTURE...]",
 		Short: "Time encoding and decoding, by kernels and threads",
 		Long: `Time encoding and decoding in memory, with every set of kernels that runs here and with one and all threads (-j sets one
@@ -119,7 +116,7 @@ number), and check that all of them give the same bytes and pixels. Without a na
 repository.`,
 		Example: `  aecodec bench codec photo.png
   aecodec bench codec -q 80 --kernels avx2,avx512 -j 1 *.png`,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Run: func(cmd *cli.Command, args []string) error {
 			if !(o.Encode.Quality >= 1 && o.Encode.Quality <= 100) {
 				return usagef("-q %g: quality is from 1 to 100", o.Encode.Quality)
 			}
@@ -153,7 +150,6 @@ repository.`,
 		},
 	}
 	f := cmd.Flags()
-	f.SortFlags = false
 	f.Float64VarP(&o.Encode.Quality, "quality", "q", codec.DefaultQuality, "quality, 1 to 100")
 	f.IntVarP(&o.Encode.Effort, "effort", "e", 0, effortHelp)
 	f.StringSliceVar(&o.Backends, "kernels", nil, "sets of kernels to time (default: all that run here)")

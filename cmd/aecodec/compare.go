@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/aecodec/aecodec/bench"
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/codec"
 )
 
@@ -26,9 +25,9 @@ func (r *compareReport) String() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func (a *app) compareCommand() *cobra.Command {
+func (a *app) compareCommand() *cli.Command {
 	var models []string
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "compare ORIGINAL PICTURE...",
 		Short: "Measure pictures against an original: PSNR, MS-SSIM, bits per pixel",
 		Long: `Measure pictures, or .aec files, against an original: PSNR and MS-SSIM of 8-bit RGB, and the bits per pixel of the file.
@@ -36,7 +35,7 @@ MS-SSIM has five scales, a Gaussian window of 11 taps, and is not defined for a 
 		Example: `  aecodec compare photo.png photo.aec
   aecodec compare photo.png photo.aec photo.webp photo.jpg`,
 		Args: atLeast(2, "name an original and at least one picture to measure"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Run: func(_ *cli.Command, args []string) error {
 			if args[0] == stdio && slices.Contains(args[1:], stdio) {
 				return usagef("standard input cannot be both pictures")
 			}

@@ -6,8 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/spf13/cobra"
-
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/codec"
 	"github.com/aecodec/aecodec/codec/picture"
 )
@@ -22,9 +21,9 @@ type decodeFlags struct {
 	force, strip   bool
 }
 
-func (a *app) decodeCommand() *cobra.Command {
+func (a *app) decodeCommand() *cli.Command {
 	var f decodeFlags
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "decode FILE.aec...",
 		Short: "Turn .aec files into pictures: PNG, JPEG, PPM, PGM",
 		Long: `Turn .aec files into pictures. An input is a file, a pattern, a folder (the .aec files right in it), or - for standard input.
@@ -39,10 +38,9 @@ JPEG and PPM have no transparency: such a picture is laid on white.`,
   aecodec decode -o out/ --to jpg *.aec
   aecodec decode photo.aec -o - | display -`,
 		Args: atLeast(1, "name at least one .aec file, or - for standard input"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.decode(args, &f) },
+		Run:  func(_ *cli.Command, args []string) error { return a.decode(args, &f) },
 	}
 	flags := cmd.Flags()
-	flags.SortFlags = false
 	flags.StringVarP(&f.output, "output", "o", "", "file or folder to write to, or -")
 	flags.StringVar(&f.format, "to", "", "format where -o has no extension to tell: png (default), jpg, ppm or pgm")
 	flags.BoolVar(&f.force, "force", false, "replace existing files")

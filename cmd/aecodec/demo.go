@@ -8,9 +8,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/aecodec/aecodec/bench"
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/codec"
 	"github.com/aecodec/aecodec/kernels"
 )
@@ -53,15 +52,15 @@ func (r *demoReport) String() string {
 	return t.String()
 }
 
-func (a *app) demoCommand() *cobra.Command {
+func (a *app) demoCommand() *cli.Command {
 	quality := float64(codec.DefaultQuality)
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "demo [PICTURE]",
 		Short: "Code a photograph there and back and show size, quality and times",
 		Long: `Code a photograph there and back with the embedded model, in memory, and show bits per pixel, PSNR, MS-SSIM and times.
 Without a name it takes ` + demoPicture + `, which is in the repository.`,
 		Args: atMost(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Run: func(_ *cli.Command, args []string) error {
 			if !(quality >= 1 && quality <= 100) {
 				return usagef("-q %g: quality is from 1 to 100", quality)
 			}

@@ -7,8 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/spf13/cobra"
-
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/codec"
 	"github.com/aecodec/aecodec/codec/picture"
 )
@@ -44,9 +43,9 @@ type encodeFlags struct {
 	force, strip  bool
 }
 
-func (a *app) encodeCommand() *cobra.Command {
+func (a *app) encodeCommand() *cli.Command {
 	var f encodeFlags
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "encode PICTURE...",
 		Short: "Compress pictures: PNG, JPEG, WebP, TIFF, BMP, PPM, PGM -> .aec",
 		Long: `Compress pictures to .aec files. A picture is a file, a pattern, a folder (the pictures right in it), or - for standard
@@ -62,10 +61,9 @@ Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.`,
   aecodec encode -q 72.5 -o small/ holiday/
   cat photo.jpg | aecodec encode - > photo.aec`,
 		Args: atLeast(1, "name at least one picture, or - for standard input"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.encode(args, &f) },
+		Run:  func(_ *cli.Command, args []string) error { return a.encode(args, &f) },
 	}
 	flags := cmd.Flags()
-	flags.SortFlags = false
 	flags.Float64VarP(&f.quality, "quality", "q", codec.DefaultQuality, "quality, 1 to 100, in steps of 0.01")
 	flags.IntVarP(&f.effort, "effort", "e", 0, effortHelp)
 	flags.StringVarP(&f.output, "output", "o", "", "file or folder to write to, or -")

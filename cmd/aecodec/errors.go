@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 )
 
 // Exit codes, part of the interface: scripts rely on them.
@@ -21,13 +23,10 @@ const (
 
 var errInterrupted = errors.New("interrupted")
 
-// usageError is a command line that cannot be carried out whatever the files hold.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+// usagef is a command line that cannot be carried out whatever the files hold.
+func usagef(format string, args ...any) error {
+	return &cli.UsageError{Err: fmt.Errorf(format, args...)}
+}
 
 // countError ends a batch in which files failed; each of them has had its own line.
 type countError struct{ failed, of int }
@@ -36,7 +35,7 @@ func (e *countError) Error() string { return fmt.Sprintf("%d of %d files failed"
 
 // exitCode maps what a command returned to what the process returns.
 func exitCode(err error) int {
-	var usage *usageError
+	var usage *cli.UsageError
 	switch {
 	case err == nil:
 		return exitOK

@@ -3,20 +3,20 @@ package main
 import (
 	"io"
 
-	"github.com/spf13/cobra"
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 )
 
-func (a *app) exportCommand() *cobra.Command {
+func (a *app) exportCommand() *cli.Command {
 	var model, output string
 	var force bool
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "export -o DECODER.aem",
 		Short: "Write a model's decoder alone, for those who only receive",
 		Long: `Write a model without its encoder, for those who only receive. It has the same fingerprint, so it decodes the same files.
 Put into the user's model folder, it is found without being named.`,
 		Example: `  aecodec export --model mine.aem -o mine-decoder.aem`,
 		Args:    atMost(0),
-		RunE: func(*cobra.Command, []string) error {
+		Run: func(*cli.Command, []string) error {
 			if output == "" {
 				return usagef("-o: name the model file to write")
 			}

@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
-
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/codec"
 	"github.com/aecodec/aecodec/codec/picture"
 )
 
-func (a *app) infoCommand() *cobra.Command {
+func (a *app) infoCommand() *cli.Command {
 	var models []string
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "info [FILE...]",
 		Short: "Describe .aec files, models and pictures",
 		Long: `Describe .aec files (size, quality, model, and what the bytes went to), models (.aem) and pictures.
@@ -23,7 +22,7 @@ Without a file it describes the model in use: the one of --model, or the embedde
 		Example: `  aecodec info photo.aec
   aecodec info --json *.aec
   aecodec info mine.aem`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		Run: func(_ *cli.Command, args []string) error {
 			if len(args) == 0 {
 				if models == nil {
 					models = []string{""}

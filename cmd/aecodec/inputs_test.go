@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 )
 
 // touch makes empty files in a new folder, which becomes the working directory.
@@ -82,7 +84,7 @@ func TestNameOutputs(t *testing.T) {
 		jobs := findInputs(strings.Fields(c.in), nil)
 		got := ""
 		if err := nameOutputs(jobs, c.to, ".aec", []string{".aec"}); err != nil {
-			var usage *usageError
+			var usage *cli.UsageError
 			require.ErrorAs(t, err, &usage)
 			got = err.Error()
 		} else {

@@ -7,21 +7,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/trainer"
 )
 
-func (a *app) trainCommand() *cobra.Command {
+func (a *app) trainCommand() *cli.Command {
 	cfg := trainer.DefaultConfig()
 	var config string
 	var force bool
-	cmd := &cobra.Command{
+	cmd := &cli.Command{
 		Use:   "train --data FOLDER -o MODEL.aem",
 		Short: "Train a codec on folders of pictures",
 		Long: `Train a codec on folders of pictures and write it as a model file, with a card and a record beside it.
@@ -33,7 +30,7 @@ the same weights as if it had never stopped. The folder also gets a log (JSON li
   aecodec train --data photos/ --valid held-out/ --checkpoint run/ -o mine.aem --resume
   aecodec encode --model mine.aem picture.png`,
 		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Run: func(cmd *cli.Command, _ []string) error {
 			if config != "" {
 				if err := readConfig(config, cfg, cmd.Flags()); err != nil {
 					return err
@@ -72,7 +69,6 @@ the same weights as if it had never stopped. The folder also gets a log (JSON li
 		},
 	}
 	f := cmd.Flags()
-	f.SortFlags = false
 	f.StringSliceVar(&cfg.Data, "data", cfg.Data, "folder of training pictures (can be given several times)")
 	f.StringVarP(&cfg.Out, "output", "o", "", "model file to write, *"+modelExtension)
 	f.StringVar(&cfg.Valid, "valid", "", "folder of held-out pictures for validation")
@@ -105,15 +101,15 @@ the same weights as if it had never stopped. The folder also gets a log (JSON li
 const modelExtension = ".aem"
 
 // readConfig lays the settings of a JSON file over the defaults and the flags that were given over both.
-func readConfig(name string, cfg *trainer.Config, flags *pflag.FlagSet) error {
+func readConfig(name string, cfg *trainer.Config, flags *cli.FlagSet) error {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return usagef("--config %s: %w", name, cause(err))
 	}
 	// Settings that come from flags are written back from their text; a slice is appended to after the first time.
 	given := map[string][]string{}
-	flags.Visit(func(f *pflag.Flag) {
-		if s, ok := f.Value.(pflag.SliceValue); ok {
+	flags.Visit(func(f *cli.Flag) {
+		if s, ok := f.Value.(cli.SliceValue); ok {
 			given[f.Name] = s.GetSlice()
 		} else {
 			given[f.Name] = []string{f.Value.String()}
@@ -131,7 +127,7 @@ func readConfig(name string, cfg *trainer.Config, flags *pflag.FlagSet) error {
 	}
 	for name, values := range given {
 		v := flags.Lookup(name).Value
-		if s, ok := v.(pflag.SliceValue); ok {
+		if s, ok := v.(cli.SliceValue); ok {
 			err = s.Replace(values)
 		} else {
 			err = v.Set(values[0])
@@ -160,15 +156,15 @@ func exists(name string) bool {
 }
 
 // portableCommand is the command line for a model's card: what decides the result, and no folders of this machine.
-func portableCommand(cmd *cobra.Command) string {
+func portableCommand(cmd *cli.Command) string {
 	words := []string{cmd.CommandPath()}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
+	cmd.Flags().Visit(func(f *cli.Flag) {
 		value := f.Value.String()
 		switch f.Name {
 		case "checkpoint", "resume", "force", "threads", "quiet", "json":
 			return
 		case "data":
-			names := slices.Clone(f.Value.(pflag.SliceValue).GetSlice()) // GetSlice is the setting itself
+			names := f.Value.(cli.SliceValue).GetSlice()
 			for i := range names {
 				names[i] = filepath.Base(names[i])
 			}

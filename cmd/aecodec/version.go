@@ -6,8 +6,7 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"github.com/spf13/cobra"
-
+	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/kernels"
 )
 
@@ -31,12 +30,12 @@ func (r *versionReport) String() string {
 		version, r.Go, r.Platform, r.Kernels, strings.Join(r.Available, ", "), r.CPU)
 }
 
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
+func (a *app) versionCommand() *cli.Command {
+	return &cli.Command{
 		Use:   "version",
 		Short: "Show the version, the processor, and the kernels in use",
 		Args:  atMost(0),
-		RunE: func(*cobra.Command, []string) error {
+		Run: func(*cli.Command, []string) error {
 			r := &versionReport{
 				Version:   "unknown",
 				Go:        runtime.Version(),
