@@ -190,7 +190,7 @@ const lineEvery = 30 * time.Second
 func (p *trainProgress) Stage(name string, steps int) {
 	p.end()
 	p.bar = p.newBar(steps, name)
-	if p.bar.p == nil && !p.quiet {
+	if !p.bar.shown() && !p.quiet {
 		fmt.Fprintf(p.stderr, "%s\n", name)
 	}
 }
@@ -198,7 +198,7 @@ func (p *trainProgress) Stage(name string, steps int) {
 func (p *trainProgress) Step(s trainer.StepStats) {
 	p.bar.describe(fmt.Sprintf("loss %.4f, %.3f bpp, %.2f dB, %.2f Mpixel/s", s.Loss, s.BPP, s.PSNR, s.Speed/1e6))
 	p.bar.step()
-	if p.quiet || p.bar.p != nil && !p.json || time.Since(p.last) < lineEvery {
+	if p.quiet || p.bar.shown() && !p.json || time.Since(p.last) < lineEvery {
 		return
 	}
 	p.last = time.Now()
