@@ -474,7 +474,9 @@ partial1:
 	JZ          tree
 	VMASKMOVPS  (DI)(AX*4), Y15, Y8
 	VMASKMOVPS  (SI)(AX*4), Y15, Y9
-	VFMADD231PS Y8, Y9, Y0
+	VMOVAPS     Y0, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VBLENDVPS   Y15, Y11, Y0, Y0
 	JMP         tree
 
 part2:
@@ -491,7 +493,9 @@ partial3:
 	JZ          tree
 	VMASKMOVPS  32(DI)(AX*4), Y15, Y8
 	VMASKMOVPS  32(SI)(AX*4), Y15, Y9
-	VFMADD231PS Y8, Y9, Y1
+	VMOVAPS     Y1, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VBLENDVPS   Y15, Y11, Y1, Y1
 	JMP         tree
 
 part4:
@@ -508,7 +512,9 @@ partial5:
 	JZ          tree
 	VMASKMOVPS  64(DI)(AX*4), Y15, Y8
 	VMASKMOVPS  64(SI)(AX*4), Y15, Y9
-	VFMADD231PS Y8, Y9, Y2
+	VMOVAPS     Y2, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VBLENDVPS   Y15, Y11, Y2, Y2
 	JMP         tree
 
 part6:
@@ -525,7 +531,9 @@ partial7:
 	JZ          tree
 	VMASKMOVPS  96(DI)(AX*4), Y15, Y8
 	VMASKMOVPS  96(SI)(AX*4), Y15, Y9
-	VFMADD231PS Y8, Y9, Y3
+	VMOVAPS     Y3, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VBLENDVPS   Y15, Y11, Y3, Y3
 	JMP         tree
 
 part8:
@@ -542,7 +550,9 @@ partial9:
 	JZ          tree
 	VMASKMOVPS  128(DI)(AX*4), Y15, Y8
 	VMASKMOVPS  128(SI)(AX*4), Y15, Y9
-	VFMADD231PS Y8, Y9, Y4
+	VMOVAPS     Y4, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VBLENDVPS   Y15, Y11, Y4, Y4
 	JMP         tree
 
 part10:
@@ -559,7 +569,9 @@ partial11:
 	JZ          tree
 	VMASKMOVPS  160(DI)(AX*4), Y15, Y8
 	VMASKMOVPS  160(SI)(AX*4), Y15, Y9
-	VFMADD231PS Y8, Y9, Y5
+	VMOVAPS     Y5, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VBLENDVPS   Y15, Y11, Y5, Y5
 	JMP         tree
 
 part12:
@@ -576,7 +588,9 @@ partial13:
 	JZ          tree
 	VMASKMOVPS  192(DI)(AX*4), Y15, Y8
 	VMASKMOVPS  192(SI)(AX*4), Y15, Y9
-	VFMADD231PS Y8, Y9, Y6
+	VMOVAPS     Y6, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VBLENDVPS   Y15, Y11, Y6, Y6
 	JMP         tree
 
 part14:
@@ -593,7 +607,9 @@ partial15:
 	JZ          tree
 	VMASKMOVPS  224(DI)(AX*4), Y15, Y8
 	VMASKMOVPS  224(SI)(AX*4), Y15, Y9
-	VFMADD231PS Y8, Y9, Y7
+	VMOVAPS     Y7, Y11
+	VFMADD231PS Y8, Y9, Y11
+	VBLENDVPS   Y15, Y11, Y7, Y7
 	JMP         tree
 
 part16:

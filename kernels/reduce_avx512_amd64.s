@@ -276,7 +276,7 @@ partial1:
 	JZ          tree
 	VMOVUPS.Z   (DI)(AX*4), K1, Z4
 	VMOVUPS.Z   (SI)(AX*4), K1, Z5
-	VFMADD231PS Z4, Z5, Z0
+	VFMADD231PS Z4, Z5, K1, Z0
 	JMP         tree
 
 part2:
@@ -293,7 +293,7 @@ partial3:
 	JZ          tree
 	VMOVUPS.Z   64(DI)(AX*4), K1, Z4
 	VMOVUPS.Z   64(SI)(AX*4), K1, Z5
-	VFMADD231PS Z4, Z5, Z1
+	VFMADD231PS Z4, Z5, K1, Z1
 	JMP         tree
 
 part4:
@@ -310,7 +310,7 @@ partial5:
 	JZ          tree
 	VMOVUPS.Z   128(DI)(AX*4), K1, Z4
 	VMOVUPS.Z   128(SI)(AX*4), K1, Z5
-	VFMADD231PS Z4, Z5, Z2
+	VFMADD231PS Z4, Z5, K1, Z2
 	JMP         tree
 
 part6:
@@ -327,7 +327,7 @@ partial7:
 	JZ          tree
 	VMOVUPS.Z   192(DI)(AX*4), K1, Z4
 	VMOVUPS.Z   192(SI)(AX*4), K1, Z5
-	VFMADD231PS Z4, Z5, Z3
+	VFMADD231PS Z4, Z5, K1, Z3
 	JMP         tree
 
 part8:

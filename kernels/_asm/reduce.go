@@ -14,11 +14,12 @@ func writeReduce(g *gen) {
 	}
 	parts := reduceLanes / g.isa.lanes
 	x, y := g.v(parts), g.v(parts+1)
-	constant := g.v(parts + 2)
+	constant, tmp := g.v(parts+2), g.v(parts+3)
 
 	// reduce adds the first (and the second) slice into parts registers;
-	// lanes that are masked out are zeros, which leave an accumulator alone:
-	// it starts at +0, so it is never -0.
+	// lanes that are masked out are zeros, which leave an accumulator alone
+	// unless it is -0. It starts at +0, and only a negative product that
+	// underflows makes it -0: dot takes care of that itself.
 	reduce := func(names []string, body func(l lane, acc reg.VecPhysical), tree func()) {
 		g.slices(names...)
 		for i := range parts {
@@ -93,7 +94,16 @@ func writeReduce(g *gen) {
 	reduce([]string{"a", "b"}, func(l lane, acc reg.VecPhysical) {
 		l.get(0, x)
 		l.get(1, y)
-		g.VFMADD231PS(x, y, acc)
+		switch {
+		case !l.masked:
+			g.VFMADD231PS(x, y, acc)
+		case g.isa == avx512:
+			g.VFMADD231PS(x, y, reg.K1, acc)
+		default:
+			g.VMOVAPS(acc, tmp)
+			g.VFMADD231PS(x, y, tmp)
+			g.VBLENDVPS(g.mask(), tmp, acc, acc)
+		}
 	}, sum)
 
 	g.text("sumSquaredDiff", "(a, b []float32) float32", "adds the squares of the differences.")
