@@ -114,17 +114,23 @@ func householder(x []float64) (alpha, tau float64) {
 // tridiagonalQL diagonalises the tridiagonal matrix (d, e) and applies the same
 // rotations to the rows of z: EISPACK's tql2 with the vectors transposed, so
 // that the inner loop runs along memory.
+//
+// What couples two parts is dropped when it is below the rounding error of the
+// largest elements, which the reduction has made everywhere already. Measured
+// against its neighbours alone it may never be small enough where they are
+// nothing but rounding errors, as in a matrix of low rank.
 func tridiagonalQL(d, e, z []float64) error {
 	n := len(d)
 	const maxIterations = 60
+	negligible := 0.0
+	for i := range n {
+		negligible = max(negligible, 0x1p-53*(math.Abs(d[i])+math.Abs(e[i])))
+	}
 	for l := range n {
 		for iteration := 0; ; iteration++ {
 			m := l
-			for ; m < n-1; m++ {
-				s := math.Abs(d[m]) + math.Abs(d[m+1])
-				if math.Abs(e[m]) <= 0x1p-53*s {
-					break
-				}
+			for m < n-1 && math.Abs(e[m]) > negligible {
+				m++
 			}
 			if m == l {
 				break

@@ -61,3 +61,41 @@ func TestSymmetricEigen(t *testing.T) {
 		}
 	}
 }
+
+// Fewer samples than dimensions: all but a few eigenvalues are zero, and what
+// stands for them after the reduction is rounding errors of any size.
+func TestSymmetricEigenRankDeficient(t *testing.T) {
+	const n = 96
+	for _, rank := range []int{0, 1, 5, 17, 64} {
+		s := stream{key(1, purposePatch, n, uint64(rank))}
+		samples := mat.NewDense(n, max(rank, 1), nil)
+		for i := range n {
+			for j := range rank {
+				samples.Set(i, j, 255*s.float())
+			}
+		}
+		var m mat.Dense
+		m.Mul(samples, samples.T())
+		norm := mat.Norm(&m, 2)
+		values, vectors, err := symmetricEigen(append([]float64(nil), m.RawMatrix().Data...), n, 2)
+		require.NoError(t, err, "rank %d", rank)
+		for i, value := range values {
+			if i < rank {
+				require.Greater(t, value, 1e-6*norm, "rank %d", rank)
+			} else {
+				require.InDelta(t, 0, value, 1e-13*norm, "rank %d", rank)
+			}
+		}
+		v := mat.NewDense(n, n, vectors)
+		var scaled, product, gram mat.Dense
+		scaled.Mul(mat.NewDiagDense(n, values), v)
+		product.Mul(v, &m)
+		require.True(t, mat.EqualApprox(&scaled, &product, 1e-13*norm+1e-300), "rank %d", rank)
+		gram.Mul(v, v.T())
+		identity := mat.NewDiagDense(n, nil)
+		for i := range n {
+			identity.SetDiag(i, 1)
+		}
+		require.True(t, mat.EqualApprox(identity, &gram, 1e-12), "rank %d", rank)
+	}
+}
