@@ -22,6 +22,19 @@ type Options struct {
 	// Threads is the number of threads to use; 0 means GOMAXPROCS. The file
 	// does not depend on it.
 	Threads int
+	// At most one of the targets may be set, and Quality not beside it. The
+	// quality is then searched for, which takes a handful of codings but only one
+	// analysis of the picture. A target that no quality reaches is a *TargetError.
+	//
+	// TargetSize is the size of the whole file in bytes, metadata included: the
+	// file is never larger, and at most 2 % smaller as far as the steps of the
+	// quality allow. TargetBPP is the same in bits per pixel.
+	TargetSize int64
+	TargetBPP  float64
+	// TargetPSNR is the peak signal-to-noise ratio in dB, over the bytes of all
+	// colour components: the decoded picture reaches it and exceeds it by 0.1 dB
+	// at most, again as far as the steps of the quality allow.
+	TargetPSNR float64
 	// Effort is how much time is spent on a smaller file, 0 to 9. 1 rounds
 	// latents to the nearest symbol. 2 and more choose symbols by what they
 	// cost and what they do to the picture (rate-distortion-optimised
@@ -50,6 +63,7 @@ func Encode(w io.Writer, m image.Image, o *Options) error {
 type Encoder struct {
 	model   *Model
 	quality quality
+	target  target
 	threads int
 	effort  int
 	meta    []metadata
@@ -71,6 +85,9 @@ func NewEncoder(o *Options) (*Encoder, error) {
 		return nil, err
 	}
 	if e.quality, err = parseQuality(o.Quality); err != nil {
+		return nil, err
+	}
+	if e.target, err = parseTarget(o); err != nil {
 		return nil, err
 	}
 	if e.model == nil {
@@ -116,29 +133,102 @@ func threads(n int) int {
 // Encode writes one picture. Nothing is written before the whole picture is
 // coded, except when w fails.
 func (e *Encoder) Encode(w io.Writer, img image.Image) error {
+	_, err := e.EncodeQuality(w, img)
+	return err
+}
+
+// EncodeQuality is Encode and returns the quality of the file: with a target, the
+// one that was found.
+func (e *Encoder) EncodeQuality(w io.Writer, img image.Image) (float64, error) {
+	j, err := e.newJob(img)
+	if err != nil {
+		return 0, err
+	}
+	var c *coded
+	if e.target.kind == noTarget {
+		c, err = j.code(e.quality, e.effort, false)
+	} else {
+		c, err = j.search()
+	}
+	if err != nil {
+		return 0, err
+	}
+	return float64(c.quality) / qualityScale, j.write(w, c)
+}
+
+// job is a picture in work: all that does not depend on the quality.
+type job struct {
+	*Encoder
+	raster *raster
+	y      []float32 // [h, w, M]
+	h, w   int
+	alpha  []byte // its chunk, nil if there is none
+}
+
+// coded is a picture at one quality.
+type coded struct {
+	quality quality
+	tiles   [][]byte // payloads of the tile chunks
+	sse     int64    // squared error of the decoded bytes, where it was asked for
+}
+
+// newJob does what is done once, whatever the quality.
+func (e *Encoder) newJob(img image.Image) (*job, error) {
 	r, err := checkedRaster(img)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	m := e.model
-	p, err := m.encodingPoint(e.quality, e.effort)
-	if err != nil {
-		return err
+	j := &job{Encoder: e, raster: r}
+	if j.y, j.h, j.w, err = e.model.analyse(r, e.threads); err != nil {
+		return nil, err
 	}
-	payloads, err := m.encodeTiles(r, p, e.threads)
-	if err != nil {
-		return err
-	}
-	var alpha []byte
 	if r.alpha != nil {
-		if alpha, err = encodeAlpha(r.alpha, r.w, r.h); err != nil {
-			return err
+		if j.alpha, err = encodeAlpha(r.alpha, r.w, r.h); err != nil {
+			return nil, err
 		}
 	}
+	return j, nil
+}
+
+// code codes the picture at a quality and, if asked for, measures the error.
+func (j *job) code(q quality, effort int, measure bool) (*coded, error) {
+	m := j.model
+	p, err := m.encodingPoint(q, effort)
+	if err != nil {
+		return nil, err
+	}
+	M := m.arch.M
+	c := &coded{quality: q, tiles: make([][]byte, len(tileGrid(j.h, j.w)))}
+	var yhat []float32
+	if measure {
+		yhat = make([]float32, j.h*j.w*M)
+	}
+	_, err = m.forTiles(j.y, j.h, j.w, p, j.threads, func(i int, t *Tile, s *tileScratch) error {
+		if measure {
+			copyRect(yhat, j.w, t.X, t.Y, s.yhat, t.W, 0, 0, t.H, t.W, M)
+		}
+		var err error
+		c.tiles[i], err = m.appendTile(nil, t, p, s)
+		return err
+	})
+	if err != nil || !measure {
+		return c, err
+	}
+	out := newCanvas(j.raster.w, j.raster.h, j.raster.step == 1)
+	if err := m.synthesise(out, yhat, j.h, j.w, j.threads); err != nil {
+		return nil, err
+	}
+	c.sse = out.squaredError(j.raster)
+	return c, nil
+}
+
+// write writes the file.
+func (j *job) write(w io.Writer, c *coded) error {
+	m, r := j.model, j.raster
 	fw, err := format.NewWriter(w, &format.Header{
 		Kind: format.KindImage, Width: uint32(r.w), Height: uint32(r.h),
-		Channels: r.channels(), Depth: 8, Alpha: alpha != nil, TileLog2: tileLog2,
-		Quality: uint16(e.quality), Model: m.Name(), Fingerprint: m.print,
+		Channels: r.channels(), Depth: 8, Alpha: j.alpha != nil, TileLog2: tileLog2,
+		Quality: uint16(c.quality), Model: m.Name(), Fingerprint: m.print,
 	})
 	if err != nil {
 		return fmt.Errorf("codec: encode: %w", err)
@@ -148,14 +238,14 @@ func (e *Encoder) Encode(w io.Writer, img image.Image) error {
 			err = fw.WriteChunk(kind, data)
 		}
 	}
-	for _, c := range e.meta {
+	for _, c := range j.meta {
 		write(c.kind, c.data)
 	}
-	for _, data := range payloads {
+	for _, data := range c.tiles {
 		write(format.ChunkTile, data)
 	}
-	if alpha != nil {
-		write(format.ChunkAlpha, alpha)
+	if j.alpha != nil {
+		write(format.ChunkAlpha, j.alpha)
 	}
 	if err == nil {
 		err = fw.Close()
@@ -205,16 +295,12 @@ func (m *Model) analyse(r *raster, threads int) (y []float32, h, w int, err erro
 	return y, h, w, err
 }
 
-// forTiles analyses r and calls use, concurrently, with each tile of its
-// latents. The tile's slices are reused after use returns unless it takes them
-// away.
-func (m *Model) forTiles(r *raster, p *operatingPoint, threads int, use func(i int, t *Tile, s *tileScratch) error) ([]*Tile, error) {
-	y, h, w, err := m.analyse(r, threads)
-	if err != nil {
-		return nil, err
-	}
+// forTiles quantises the latent y [h, w, M] and calls use, concurrently, with
+// each tile and its dequantised latent, s.yhat. The slices are reused after use
+// returns unless it takes them away.
+func (m *Model) forTiles(y []float32, h, w int, p *operatingPoint, threads int, use func(i int, t *Tile, s *tileScratch) error) ([]*Tile, error) {
 	tiles := tileGrid(h, w)
-	err = parallel(threads, len(tiles), func(i, threads int) error {
+	err := parallel(threads, len(tiles), func(i, threads int) error {
 		t := tiles[i]
 		s := m.scratch()
 		defer m.release(s)
@@ -229,20 +315,6 @@ func (m *Model) forTiles(r *raster, p *operatingPoint, threads int, use func(i i
 		return use(i, t, s)
 	})
 	return tiles, err
-}
-
-// encodeTiles returns the payloads of the tile chunks.
-func (m *Model) encodeTiles(r *raster, p *operatingPoint, threads int) ([][]byte, error) {
-	payloads := make([][]byte, len(tileGrid(ceilDiv(r.h, LatentStride), ceilDiv(r.w, LatentStride))))
-	_, err := m.forTiles(r, p, threads, func(i int, t *Tile, s *tileScratch) error {
-		var err error
-		payloads[i], err = m.appendTile(nil, t, p, s)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return payloads, nil
 }
 
 // Analyze returns what a file of the picture would hold at default effort, and
@@ -264,9 +336,13 @@ func (m *Model) Analyze(img image.Image, quality float64) (*Latents, error) {
 	if err != nil {
 		return nil, err
 	}
+	y, h, w, err := m.analyse(r, threads(0))
+	if err != nil {
+		return nil, err
+	}
 	l := &Latents{Width: r.w, Height: r.h, Quality: float64(q) / qualityScale}
-	bits := make([][2]float64, len(tileGrid(ceilDiv(r.h, LatentStride), ceilDiv(r.w, LatentStride))))
-	l.Tiles, err = m.forTiles(r, p, threads(0), func(i int, t *Tile, s *tileScratch) error {
+	bits := make([][2]float64, len(tileGrid(h, w)))
+	l.Tiles, err = m.forTiles(y, h, w, p, threads(0), func(i int, t *Tile, s *tileScratch) error {
 		bits[i][0], bits[i][1] = m.bits(t, p, s)
 		s.z, s.k, s.index = nil, nil, nil // they go with the tile
 		return nil

@@ -179,7 +179,8 @@ func nearest(v float32, limit int32) int32 {
 	return int32(r)
 }
 
-// analyseTile fills in t from the tile's latent, s.tile [H, W, M].
+// analyseTile fills in t from the tile's latent, s.tile [H, W, M], and writes the
+// dequantised latent to s.yhat.
 func (m *Model) analyseTile(t *Tile, p *operatingPoint, s *tileScratch, threads int) error {
 	M := m.arch.M
 	hz, wz := t.hyperSize()
@@ -206,14 +207,16 @@ func (m *Model) analyseTile(t *Tile, p *operatingPoint, s *tileScratch, threads 
 	if err != nil {
 		return err
 	}
-	t.K, t.Index = grow(t.K, t.H*t.W*M), grow(t.Index, t.H*t.W*M)
+	n := t.H * t.W * M
+	t.K, t.Index, s.yhat = grow(t.K, n), grow(t.Index, n), grow(s.yhat, n)
 	m.scale.levels(t.Index, t.Z, t.H, t.W, p.step, p.bias, &s.scale)
 	return m.means(t, p, s, threads, func(y, parity int, mean []float32) {
 		for x := (y + parity) & 1; x < t.W; x += 2 {
 			at := (y*t.W + x) * M
 			p.quantise(t.K[at:][:M], t.Index[at:][:M], s.tile[at:][:M], mean[x*M:][:M])
+			p.dequantise(s.yhat[at:][:M], t.K[at:], mean[x*M:])
 			if parity == 0 {
-				p.dequantise(s.ya[at:][:M], t.K[at:], mean[x*M:])
+				copy(s.ya[at:][:M], s.yhat[at:][:M])
 			}
 		}
 	})

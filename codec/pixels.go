@@ -211,3 +211,26 @@ func (c *canvas) image(alpha []byte) image.Image {
 	}
 	return c.rgb
 }
+
+// squaredError returns the sum of the squared differences to r of all colour
+// components.
+func (c *canvas) squaredError(r *raster) (sum int64) {
+	for y := range c.h {
+		in := r.pix[y*r.stride:][:r.w*r.step]
+		if c.gray != nil {
+			for x, v := range c.gray.Pix[y*c.gray.Stride:][:c.w] {
+				d := int64(v) - int64(in[x])
+				sum += d * d
+			}
+			continue
+		}
+		out := c.rgb.Pix[y*c.rgb.Stride:][:4*c.w]
+		for x, i := 0, 0; x < len(out); x, i = x+4, i+r.step {
+			for k := range 3 {
+				d := int64(out[x+k]) - int64(in[i+k])
+				sum += d * d
+			}
+		}
+	}
+	return sum
+}

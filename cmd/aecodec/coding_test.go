@@ -75,7 +75,7 @@ func TestQuality(t *testing.T) {
 	require.Less(t, size("50.25"), size("100"))
 	var r codingReport
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "encode", "a.png", "--force", "--json", "-q", "33.333")), &r))
-	require.Equal(t, 33.333, r.Quality)
+	require.Equal(t, 33.33, r.Quality, "of the file")
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "decode", "a.aec", "-o", "b.png", "--json")), &r))
 	require.Equal(t, 33.33, r.Quality, "files keep hundredths")
 }
@@ -328,6 +328,10 @@ func TestUsageErrors(t *testing.T) {
 		"encode -q 100.1 a.png":            "-q 100.1: quality is from 1 to 100",
 		"encode -q NaN a.png":              "-q NaN: quality is from 1 to 100",
 		"encode -e 10 a.png":               "-e 10: effort is from 1 to 9, or 0 for the default",
+		"encode -q 5 --target-bpp 1 a.png": "--quality and --target-bpp: only one of them can be met",
+		"encode --target-size 20x a.png":   `--target-size: "20x" is not a size: want bytes, or a number with k, M or G`,
+		"encode --target-bpp -1 a.png":     "--target-bpp: -1 is not a positive number",
+		"encode --target-psnr NaN a.png":   "--target-psnr: NaN is not a positive number",
 		"bench codec -e -1":                "-e -1: effort is from 1 to 9, or 0 for the default",
 		"encode -j -1 a.png":               "-j -1: threads cannot be negative",
 		"encode a.png b.png -o x.aec":      "-o x.aec: one output cannot hold 2 pictures",
@@ -471,5 +475,38 @@ func TestThreads(t *testing.T) {
 	for _, j := range []string{"2", "5"} {
 		require.Equal(t, readFile(t, "1.aec"), readFile(t, j+".aec"))
 		require.Equal(t, readFile(t, "1.ppm"), readFile(t, j+".ppm"))
+	}
+}
+
+func TestTargets(t *testing.T) {
+	workIn(t)
+	writePicture(t, "a.png", noisePicture(96, 64))
+	writePicture(t, "b.png", noisePicture(80, 80))
+	ok(t, "encode", "a.png", "b.png", "--target-size", "2.5k")
+	for _, name := range []string{"a.aec", "b.aec"} {
+		st, err := os.Stat(name)
+		require.NoError(t, err)
+		require.LessOrEqual(t, st.Size(), int64(2500))
+		require.GreaterOrEqual(t, st.Size(), int64(2450))
+	}
+	var r codingReport
+	require.NoError(t, json.Unmarshal([]byte(ok(t, "encode", "a.png", "--force", "--json", "--target-bpp", "2")), &r))
+	require.LessOrEqual(t, r.BPP, 2.)
+	require.GreaterOrEqual(t, r.BPP, 1.96)
+	ok(t, "encode", "a.png", "--force", "--target-psnr", "18")
+	out := aecodec(t, "encode", "a.png", "--force", "--target-size", "1M")
+	require.Equal(t, exitFailed, out.code)
+	require.Contains(t, out.errOut, "a.png: codec: target size: 1000000 bytes: out of reach, quality 100 gives ")
+}
+
+func TestParseBytes(t *testing.T) {
+	for s, want := range map[string]int64{"1": 1, "800": 800, "20k": 20000, "1.5M": 1500000, "2G": 2000000000, "1e3": 1000} {
+		n, err := parseBytes(s)
+		require.NoError(t, err, s)
+		require.Equal(t, want, n, s)
+	}
+	for _, s := range []string{"", "k", "0", "-5", "0.5", "NaN", "Inf", "1e16", "20 k", "20kB"} {
+		_, err := parseBytes(s)
+		require.Error(t, err, s)
 	}
 }

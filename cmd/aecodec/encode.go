@@ -5,6 +5,8 @@ import (
 	"image"
 	"image/color"
 	"io"
+	"math"
+	"strconv"
 	"time"
 
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
@@ -41,6 +43,11 @@ type encodeFlags struct {
 	quality       float64
 	effort        int
 	force, strip  bool
+
+	targetSize string
+	targetBPP  float64
+	targetPSNR float64
+	options    codec.Options // what comes of the flags, without Threads
 }
 
 func (a *app) encodeCommand() *cli.Command {
@@ -56,15 +63,28 @@ it is created. Otherwise it names the file for the one input; - is standard outp
 An existing file is left alone unless --force is given. Every file is written under another name first and renamed when it is
 complete.
 
+Instead of a quality, --target-size, --target-bpp or --target-psnr say what to reach, for each picture: the quality is then found by
+a few codings. Sizes and bits per pixel are those of the whole file, which is never larger and at most 2 % smaller; the PSNR is
+reached and exceeded by 0.1 dB at most.
+
 Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.`,
 		Example: `  aecodec encode *.png
   aecodec encode -q 72.5 -o small/ holiday/
+  aecodec encode --target-size 200k *.jpg
   cat photo.jpg | aecodec encode - > photo.aec`,
 		Args: atLeast(1, "name at least one picture, or - for standard input"),
-		Run:  func(_ *cli.Command, args []string) error { return a.encode(args, &f) },
+		Run: func(cmd *cli.Command, args []string) error {
+			if err := f.parse(cmd.Flags().Changed); err != nil {
+				return err
+			}
+			return a.encode(args, &f)
+		},
 	}
 	flags := cmd.Flags()
 	flags.Float64VarP(&f.quality, "quality", "q", codec.DefaultQuality, "quality, 1 to 100, in steps of 0.01")
+	flags.StringVar(&f.targetSize, "target-size", "", "largest size of a file, in bytes; k, M and G mean thousands, millions and billions")
+	flags.Float64Var(&f.targetBPP, "target-bpp", 0, "largest number of bits per pixel")
+	flags.Float64Var(&f.targetPSNR, "target-psnr", 0, "least peak signal-to-noise ratio, in dB")
 	flags.IntVarP(&f.effort, "effort", "e", 0, effortHelp)
 	flags.StringVarP(&f.output, "output", "o", "", "file or folder to write to, or -")
 	flags.BoolVar(&f.force, "force", false, "replace existing files")
@@ -73,13 +93,71 @@ Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.`,
 	return cmd
 }
 
-func (a *app) encode(args []string, f *encodeFlags) error {
+// parse checks the flags and turns them into options; given tells which are on the command line.
+func (f *encodeFlags) parse(given func(name string) bool) error {
 	if !(f.quality >= 1 && f.quality <= 100) { // false for NaN too
 		return usagef("-q %g: quality is from 1 to 100", f.quality)
 	}
 	if err := checkEffort(f.effort); err != nil {
 		return err
 	}
+	f.options = codec.Options{Quality: f.quality, Effort: f.effort}
+	chosen := ""
+	for _, name := range []string{"quality", "target-size", "target-bpp", "target-psnr"} {
+		if !given(name) {
+			continue
+		}
+		if chosen != "" {
+			return usagef("--%s and --%s: only one of them can be met", chosen, name)
+		}
+		chosen = name
+	}
+	o, err := &f.options, error(nil)
+	switch chosen {
+	case "target-size":
+		o.TargetSize, err = parseBytes(f.targetSize)
+	case "target-bpp":
+		o.TargetBPP, err = positive(f.targetBPP)
+	case "target-psnr":
+		o.TargetPSNR, err = positive(f.targetPSNR)
+	default:
+		return nil
+	}
+	if err != nil {
+		return usagef("--%s: %v", chosen, err)
+	}
+	o.Quality = 0
+	return nil
+}
+
+func positive(v float64) (float64, error) {
+	if !(v > 0) || math.IsInf(v, 1) {
+		return 0, fmt.Errorf("%g is not a positive number", v)
+	}
+	return v, nil
+}
+
+// parseBytes reads a size such as 800, 20k or 1.5M.
+func parseBytes(s string) (int64, error) {
+	digits, unit := s, 1.
+	if n := len(s) - 1; n > 0 {
+		switch s[n] {
+		case 'k', 'K':
+			digits, unit = s[:n], 1e3
+		case 'M':
+			digits, unit = s[:n], 1e6
+		case 'G':
+			digits, unit = s[:n], 1e9
+		}
+	}
+	v, err := strconv.ParseFloat(digits, 64)
+	if v *= unit; err != nil || !(v >= 1) || v > 1e15 {
+		return 0, fmt.Errorf("%q is not a size: want bytes, or a number with k, M or G", s)
+	}
+	return int64(v), nil
+}
+
+func (a *app) encode(args []string, f *encodeFlags) error {
 	jobs := findInputs(args, pictureExtensions)
 	if err := nameOutputs(jobs, f.output, codedExtension, append([]string{codedExtension}, pictureExtensions...)); err != nil {
 		return err
@@ -117,11 +195,12 @@ func (a *app) encodeFile(j *job, f *encodeFlags, model *codec.Model, threads int
 	}
 	defer release()
 
-	o := &codec.Options{Quality: f.quality, Effort: f.effort, Model: model, Threads: threads}
+	o := f.options
+	o.Model, o.Threads = model, threads
 	r := &codingReport{
 		Input: j.in, Output: j.out,
 		Width: m.Bounds().Dx(), Height: m.Bounds().Dy(),
-		InputBytes: in.size, Quality: f.quality, Model: model.Name(),
+		InputBytes: in.size, Model: model.Name(),
 	}
 	if !f.strip {
 		meta, warnings, err := readMetadata(in, m)
@@ -134,7 +213,12 @@ func (a *app) encodeFile(j *job, f *encodeFlags, model *codec.Model, threads int
 	r.OutputBytes, err = a.writeOutput(j.out, f.force, func(w io.Writer) error {
 		start := time.Now()
 		defer func() { r.Seconds = time.Since(start).Seconds() }()
-		return codec.Encode(w, m, o)
+		e, err := codec.NewEncoder(&o)
+		if err != nil {
+			return err
+		}
+		r.Quality, err = e.EncodeQuality(w, m)
+		return err
 	})
 	r.BPP = bitsPerPixel(r.OutputBytes, r.Width, r.Height)
 	return r, err
