@@ -6,8 +6,8 @@ import (
 
 	"github.com/aecodec/aecodec/codec"
 	"github.com/aecodec/aecodec/codec/nn"
+	"github.com/aecodec/aecodec/codec/nn/grad"
 	"github.com/aecodec/aecodec/kernels"
-	"github.com/aecodec/aecodec/trainer/grad"
 )
 
 // rounding is how the quantiser is treated. The distortion always sees rounded

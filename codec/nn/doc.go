@@ -11,7 +11,7 @@
 //     pixel-wise layers run one after the other on a strip of rows that stays
 //     in the cache, and memory is reused as soon as a value is dead;
 //   - [Program.Trace], training: the same, but every value that the backward
-//     pass needs is kept (see package trainer/grad).
+//     pass needs is kept (see package codec/nn/grad).
 //
 // All arithmetic is that of package kernels, so results are the same to the
 // bit on every machine and with any number of threads: work is split over

@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/aecodec/aecodec/codec/nn"
+	"github.com/aecodec/aecodec/codec/nn/grad"
 	"github.com/aecodec/aecodec/codec/nn/nntest"
-	"github.com/aecodec/aecodec/trainer/grad"
 )
 
 // BenchmarkBlock traces one depthwise block at the sizes of training on 8

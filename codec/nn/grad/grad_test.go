@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aecodec/aecodec/codec/nn"
+	"github.com/aecodec/aecodec/codec/nn/grad"
 	"github.com/aecodec/aecodec/codec/nn/nntest"
 	"github.com/aecodec/aecodec/kernels"
-	"github.com/aecodec/aecodec/trainer/grad"
 )
 
 // setup traces a case and draws gradients of its outputs.

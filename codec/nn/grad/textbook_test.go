@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/aecodec/aecodec/codec/nn"
+	"github.com/aecodec/aecodec/codec/nn/grad"
 	"github.com/aecodec/aecodec/kernels"
-	"github.com/aecodec/aecodec/trainer/grad"
 )
 
 // strokes draws n images of 28x28 with one soft line each, a stand-in for
