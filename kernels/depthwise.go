@@ -8,16 +8,24 @@ package kernels
 // which may be nil; its other fields must be unset. ep.Residual has the shape
 // of dst with LDR == c. Only the rows y0 <= y < y1 are computed.
 func Depthwise(dst, src, w, bias []float32, h, wd, c, kh, kw int, ep *Epilogue, y0, y1 int) {
+	checkDepthwise("depthwise", ep, c)
 	if ep == nil {
 		ep = &noEpilogue
 	}
+	depthwise("depthwise", dst, src, w, bias, h, wd, c, kh, kw, (kh-1)/2, (kw-1)/2, ep, y0, y1)
+}
+
+// checkDepthwise checks the epilogue of a depthwise convolution, which may be nil.
+func checkDepthwise(op string, ep *Epilogue, c int) {
+	if ep == nil {
+		return
+	}
 	if ep.Bias != nil || ep.Accumulate {
-		panic("kernels: depthwise: epilogue with bias or accumulation")
+		panic("kernels: " + op + ": epilogue with bias or accumulation")
 	}
 	if ep.Residual != nil {
-		checkSame("depthwise", "residual stride", ep.LDR, c)
+		checkSame(op, "residual stride", ep.LDR, c)
 	}
-	depthwise("depthwise", dst, src, w, bias, h, wd, c, kh, kw, (kh-1)/2, (kw-1)/2, ep, y0, y1)
 }
 
 // DepthwiseDataGrad computes the gradient of Depthwise with respect to its
@@ -59,57 +67,108 @@ func depthwise(op string, dst, src, w, bias []float32, h, wd, c, kh, kw, top, le
 	if wd == 0 || c == 0 || y0 == y1 {
 		return
 	}
-	j := dwJob{src: src, w: w, bias: bias, h: h, wd: wd, c: c, kh: kh, kw: kw, top: top, left: left, step: max(dwChunk/c, 1)}
+	j := dwJob{w: w, bias: bias, wd: wd, c: c, kw: kw, left: left}
 	j.act, j.slope = ep.activation()
 	s := getScratch()
-	zeros := grow(&s.a, (j.step+2)*c)
-	clear(zeros)
+	lines := s.emptyTaps(kh)
 	for y := y0; y < y1; y++ {
-		out := dst[y*wd*c:][:wd*c]
+		for ky := range lines {
+			lines[ky] = nil
+			if sy := y - top + ky; sy >= 0 && sy < h {
+				lines[ky] = src[sy*wd*c:][:wd*c]
+			}
+		}
 		var residual []float32
 		if ep.Residual != nil {
 			residual = ep.Residual[y*wd*c:][:wd*c]
 		}
-		if kh == 3 && kw == 3 {
-			j.row3(s, out, residual, zeros, y)
-		} else {
-			j.row(s, out, residual, zeros, y)
-		}
+		j.row(s, dst[y*wd*c:][:wd*c], residual, lines)
 	}
 	s.release()
 }
 
+// DepthwiseRow computes one row of Depthwise for callers that do not hold a
+// whole image: lines are the len(lines) rows that the kernel covers, the first
+// one (len(lines)-1)/2 above the output, of wd*c elements each, and nil where
+// they are outside the image. dst and ep.Residual are that one row.
+func DepthwiseRow(dst []float32, lines [][]float32, w, bias []float32, wd, c, kw int, ep *Epilogue) {
+	const op = "depthwiserow"
+	checkDepthwise(op, ep, c)
+	if ep == nil {
+		ep = &noEpilogue
+	}
+	checkLen(op, "dst", len(dst), wd*c)
+	checkLen(op, "w", len(w), len(lines)*kw*c)
+	if bias != nil {
+		checkLen(op, "bias", len(bias), c)
+	}
+	if ep.Residual != nil {
+		checkLen(op, "residual", len(ep.Residual), wd*c)
+	}
+	for _, line := range lines {
+		if line != nil {
+			checkLen(op, "line", len(line), wd*c)
+		}
+	}
+	if wd == 0 || c == 0 {
+		return
+	}
+	j := dwJob{w: w, bias: bias, wd: wd, c: c, kw: kw, left: (kw - 1) / 2}
+	j.act, j.slope = ep.activation()
+	s := getScratch()
+	j.row(s, dst[:wd*c], ep.Residual, lines)
+	s.release()
+}
+
+// emptyTaps returns n rows that are nil.
+func (s *scratch) emptyTaps(n int) [][]float32 {
+	if cap(s.taps) < n {
+		s.taps = make([][]float32, n)
+	}
+	s.taps = s.taps[:n]
+	clear(s.taps)
+	return s.taps
+}
+
 // dwJob is what all rows of a depthwise convolution share.
 type dwJob struct {
-	src, w, bias     []float32
-	h, wd, c, kh, kw int
-	top, left        int // padding
-	step             int // pixels per call of an entry
-	act              Activation
-	slope            float32
+	w, bias   []float32
+	wd, c, kw int
+	left      int // padding
+	act       Activation
+	slope     float32
 }
 
-// line returns row y of the source, or nil outside the image.
-func (j *dwJob) line(y int) []float32 {
-	if y < 0 || y >= j.h {
-		return nil
+// row computes one output row from the rows of the source that the kernel
+// covers, nil where they are outside the image.
+func (j *dwJob) row(s *scratch, out, residual []float32, lines [][]float32) {
+	step := max(dwChunk/j.c, 1) // pixels per call of an entry
+	square := len(lines) == 3 && j.kw == 3
+	var zeros []float32
+	if !square || lines[0] == nil || lines[1] == nil || lines[2] == nil {
+		zeros = grow(&s.a, (min(step, j.wd)+2)*j.c)
+		clear(zeros)
 	}
-	return j.src[y*j.wd*j.c:][:j.wd*j.c]
+	if square {
+		j.row3(s, out, residual, zeros, lines, step)
+	} else {
+		j.rowAny(s, out, residual, zeros, lines, step)
+	}
 }
 
-// row3 computes one output row with the depthwise3 entry; a row outside the
-// image is replaced by zeros.
-func (j *dwJob) row3(s *scratch, out, residual, zeros []float32, y int) {
+// row3 computes a row with the depthwise3 entry; a row outside the image is
+// replaced by zeros.
+func (j *dwJob) row3(s *scratch, out, residual, zeros []float32, lines [][]float32, step int) {
 	c := j.c
 	d := &s.dw
 	d.w, d.bias, d.c, d.act, d.slope = &j.w[0], at(j.bias, 0), c, j.act, j.slope
-	lines := [3][]float32{j.line(y - 1), j.line(y), j.line(y + 1)}
-	for x := 0; x < j.wd; x += j.step {
-		d.n = min(j.step, j.wd-x)
+	for x := 0; x < j.wd; x += step {
+		d.n = min(step, j.wd-x)
 		d.left, d.right = x == 0, x+d.n == j.wd
 		for ky, line := range lines {
-			d.row[ky] = &zeros[0]
-			if line != nil {
+			if line == nil {
+				d.row[ky] = &zeros[0]
+			} else {
 				d.row[ky] = &line[max(x-1, 0)*c]
 			}
 		}
@@ -122,12 +181,12 @@ func (j *dwJob) row3(s *scratch, out, residual, zeros []float32, y int) {
 	}
 }
 
-// row computes one output row of any kernel, tap by tap over a piece of the
-// row that stays in the first-level cache.
-func (j *dwJob) row(s *scratch, out, residual, zeros []float32, y int) {
+// rowAny computes a row of any kernel, tap by tap over a piece of the row that
+// stays in the first-level cache.
+func (j *dwJob) rowAny(s *scratch, out, residual, zeros []float32, lines [][]float32, step int) {
 	c := j.c
-	for x0 := 0; x0 < j.wd; x0 += j.step {
-		n := min(j.step, j.wd-x0)
+	for x0 := 0; x0 < j.wd; x0 += step {
+		n := min(step, j.wd-x0)
 		acc := grow(&s.b, n*c)
 		if j.bias == nil {
 			clear(acc)
@@ -136,8 +195,7 @@ func (j *dwJob) row(s *scratch, out, residual, zeros []float32, y int) {
 				copy(acc[x*c:][:c], j.bias)
 			}
 		}
-		for ky := range j.kh {
-			line := j.line(y - j.top + ky)
+		for ky, line := range lines {
 			for kx := range j.kw {
 				tap := j.w[(ky*j.kw+kx)*c:][:c]
 				if line == nil {

@@ -165,6 +165,39 @@ func TestDepthwise(t *testing.T) {
 	})
 }
 
+// TestDepthwiseRow: row by row, from rows that lie anywhere, the result is that
+// of the whole image.
+func TestDepthwiseRow(t *testing.T) {
+	eachBackend(t, func(t *testing.T) {
+		mem := newArena(t, 15)
+		for range 100 {
+			mem.reset()
+			d := newDepthwiseCase(mem, plain)
+			bias := mem.random(d.c, plain)
+			ep := &Epilogue{Act: Activation(mem.rng.IntN(3)), Slope: 0.1, LDR: d.c}
+			residual := mem.random(len(d.src), plain)
+			ep.Residual = residual
+			want := mem.random(len(d.src), plain)
+			Depthwise(want, d.src, d.w, bias, d.h, d.wd, d.c, d.kh, d.kw, ep, 0, d.h)
+			row := d.wd * d.c
+			lines := make([][]float32, d.kh)
+			got := mem.random(row, plain)
+			for y := range d.h {
+				for ky := range lines {
+					lines[ky] = nil
+					if sy := y - (d.kh-1)/2 + ky; sy >= 0 && sy < d.h {
+						lines[ky] = mem.clone(d.src[sy*row:][:row])
+					}
+				}
+				ep.Residual = residual[y*row:][:row]
+				DepthwiseRow(got, lines, d.w, bias, d.wd, d.c, d.kw, ep)
+				requireSame(t, want[y*row:][:row], got, "%dx%dx%d kernel %dx%d row %d", d.h, d.wd, d.c, d.kh, d.kw, y)
+			}
+			mem.check(t)
+		}
+	})
+}
+
 func TestDepthwiseDataGrad(t *testing.T) {
 	eachBackend(t, func(t *testing.T) {
 		mem := newArena(t, 13)
@@ -234,5 +267,6 @@ func TestDepthwisePanics(t *testing.T) {
 	require.Panics(t, func() { Depthwise(x, x, w[1:], nil, 4, 4, 2, 3, 3, nil, 0, 4) })
 	require.Panics(t, func() { Depthwise(x, x, w, w[:1], 4, 4, 2, 3, 3, nil, 0, 4) })
 	require.Panics(t, func() { Depthwise(x, x, w, nil, 4, 4, 2, 3, 3, &Epilogue{Accumulate: true}, 0, 4) })
+	require.Panics(t, func() { DepthwiseRow(x, [][]float32{x, x[25:], nil}, w, nil, 4, 2, 3, nil) })
 	require.Panics(t, func() { DepthwiseWeightGrad(w, x, x, 4, 4, 2, 3, 3, 0, 3) })
 }

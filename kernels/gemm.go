@@ -45,8 +45,9 @@ type scratch struct {
 	gemm    gemmArgs
 	dw      dwArgs
 	dww     dwWeightArgs
-	pieces  []piece   // see strip
-	a, b, c []float32 // grown as needed, contents undefined
+	pieces  []piece     // see strip
+	taps    [][]float32 // rows under a depthwise kernel
+	a, b, c []float32   // grown as needed, contents undefined
 }
 
 var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
@@ -57,6 +58,7 @@ func getScratch() *scratch { return scratchPool.Get().(*scratch) }
 func (s *scratch) release() {
 	s.gemm, s.dw, s.dww = gemmArgs{}, dwArgs{}, dwWeightArgs{}
 	clear(s.pieces)
+	clear(s.taps)
 	scratchPool.Put(s)
 }
 
