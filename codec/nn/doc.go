@@ -3,10 +3,13 @@
 // A [Network] is a list of layers that marshals to JSON; it knows no weights
 // and no image size. [Network.Infer] derives shapes, [Network.ParamShapes] the
 // parameters, [Network.MACs] the cost. [Compile] binds a network to its
-// [Params] and gives a [Program], which runs forward in two ways that return
+// [Params] and gives a [Program], which runs forward in three ways that return
 // the same bits:
 //
-//   - [Program.Run], inference: activations are fused into the layer before
+//   - [Rows], inference on single images: rows flow through the layers, each of
+//     which keeps the few that it needs, so that large images take little memory
+//     and bands of an image run on their own;
+//   - [Program.Run], inference on batches: activations are fused into the layer before
 //     them, residual additions into the last convolution of their branch,
 //     pixel-wise layers run one after the other on a strip of rows that stays
 //     in the cache, and memory is reused as soon as a value is dead;

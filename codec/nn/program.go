@@ -16,6 +16,7 @@ type Program struct {
 	node []node // by layer
 
 	run, trace schedule
+	rows       rowSchedule
 
 	version uint64
 	memo    memo
@@ -57,6 +58,7 @@ func Compile(n *Network, p Params) (*Program, error) {
 	}
 	prog.run = prog.schedule(false)
 	prog.trace = prog.schedule(true)
+	prog.rows = prog.rowSchedule()
 	prog.Refresh()
 	return prog, nil
 }

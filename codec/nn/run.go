@@ -76,68 +76,23 @@ func (pl *plan) exec(st *planned, strip []float32, lo, hi int) {
 		pl.execPool(st, lo, hi)
 		return
 	}
+	var few [4][]float32
+	args := few[:0]
+	for i := range st.in {
+		args = append(args, pl.rows(&st.in[i], strip, lo, hi))
+	}
 	dst := pl.rows(&st.out, strip, lo, hi)
-	src := pl.rows(&st.in[0], strip, lo, hi)
-	in := &pl.shapes[st.In[0]]
-	r := st.Layer.Factor
-	switch st.Layer.Op {
-	case OpLeaky:
-		kernels.LeakyReLU(dst, src, st.Layer.Slope)
-	case OpReLU:
-		kernels.ReLU(dst, src)
-	case OpSigmoid:
-		kernels.Sigmoid(dst, src)
-	case OpTanh:
-		kernels.Tanh(dst, src)
-	case OpSoftplus:
-		kernels.Softplus(dst, src)
-	case OpSymlog:
-		kernels.Symlog(dst, src)
-	case OpChannelScale:
-		kernels.MulChannels(dst, src, st.node.flat)
-	case OpAdd:
-		kernels.Add(dst, src, pl.rows(&st.in[1], strip, lo, hi))
-		for i := 2; i < len(st.in); i++ {
-			kernels.Add(dst, dst, pl.rows(&st.in[i], strip, lo, hi))
-		}
-	case OpSub:
-		kernels.Sub(dst, src, pl.rows(&st.in[1], strip, lo, hi))
-	case OpMul:
-		kernels.Mul(dst, src, pl.rows(&st.in[1], strip, lo, hi))
-		for i := 2; i < len(st.in); i++ {
-			kernels.Mul(dst, dst, pl.rows(&st.in[i], strip, lo, hi))
-		}
-	case OpConcat:
-		at, c := 0, pl.shapes[st.Out].C
-		for i := range st.in {
-			w := pl.shapes[st.In[i]].C
-			copyColumns(dst[at:], c, pl.rows(&st.in[i], strip, lo, hi), w, w)
-			at += w
-		}
-	case OpSlice:
-		c := pl.shapes[st.Out].C
-		copyColumns(dst, c, src[st.Layer.From:], in.C, c)
+	in, out := &pl.shapes[st.In[0]], &pl.shapes[st.Out]
+	switch r := st.Layer.Factor; st.Layer.Op {
 	case OpUpsample:
-		kernels.UpsampleNearest(dst, src, len(src)/(in.W*in.C), in.W, in.C, r)
+		kernels.UpsampleNearest(dst, args[0], len(args[0])/(in.W*in.C), in.W, in.C, r)
 	case OpShuffle:
-		out := &pl.shapes[st.Out]
-		kernels.Shuffle(dst, src, len(dst)/(out.W*out.C), out.W, out.C, r)
+		kernels.Shuffle(dst, args[0], len(dst)/(out.W*out.C), out.W, out.C, r)
 	case OpUnshuffle:
-		kernels.Unshuffle(dst, src, len(src)/(in.W*in.C), in.W, in.C, r)
+		kernels.Unshuffle(dst, args[0], len(args[0])/(in.W*in.C), in.W, in.C, r)
+	default:
+		st.elements(dst, args, pl.shapes)
 	}
-}
-
-// copyColumns copies w columns of every row from src (stride lds) to dst
-// (stride ldd).
-func copyColumns(dst []float32, ldd int, src []float32, lds, w int) {
-	for len(dst) >= w && len(src) >= w {
-		copy(dst[:w], src[:w])
-		dst, src = dst[min(ldd, len(dst)):], src[min(lds, len(src)):]
-	}
-}
-
-func (st *planned) epilogue() kernels.Epilogue {
-	return kernels.Epilogue{Bias: st.node.b, Act: st.Act, Slope: st.Slope}
 }
 
 // execMatrix runs a 1x1 convolution or a dense layer: rows of k numbers times
