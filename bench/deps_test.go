@@ -39,20 +39,21 @@ var rooms = []room{
 	{dir: "format", outside: []string{"github.com/klauspost/compress"}},
 	{dir: "codec/nn", within: []string{"kernels"}},
 	{dir: "codec/picture", outside: []string{"golang.org/x/image"}},
+	{dir: "codec/record", within: []string{"codec/nn", "codec/picture", "format", "kernels"}},
 	{
 		dir: "codec", within: []string{"codec/nn", "format", "kernels"},
 		outside: []string{"github.com/klauspost/compress"},
 	},
 	{
-		dir: "trainer", within: []string{"codec", "codec/nn", "codec/picture", "format", "kernels"},
+		dir: "trainer", within: []string{"codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},
 		outside: []string{"github.com/viterin/vek", "golang.org/x/image", "golang.org/x/sync", "gonum.org/v1/gonum", "gonum.org/v1/plot"},
 	},
 	{
-		dir: "bench", within: []string{"trainer", "codec", "codec/nn", "codec/picture", "format", "kernels"},
+		dir: "bench", within: []string{"trainer", "codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},
 		outside: []string{"github.com/viterin/vek", "golang.org/x/sync", "gonum.org/v1/gonum", "gonum.org/v1/plot"},
 	},
 	{
-		dir: "cmd", within: []string{"bench", "trainer", "codec", "codec/nn", "codec/picture", "format", "kernels"},
+		dir: "cmd", within: []string{"bench", "trainer", "codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},
 		outside: []string{"*"},
 	},
 }
