@@ -35,7 +35,7 @@ const (
 	// MaxRecordLen is the number of values that a record may have.
 	MaxRecordLen = 1 << 24
 	// MaxValues is the number of values that a set may have, 4 bytes each.
-	MaxValues = 1 << 30
+	MaxValues = 1 << 28
 )
 
 // Set is N records of one shape.

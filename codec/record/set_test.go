@@ -27,7 +27,7 @@ func TestSetCheck(t *testing.T) {
 		"records of shape [0]":             func(s *Set) { s.Shape = []int{0} },
 		"records of shape [-2]":            func(s *Set) { s.Shape = []int{-2} },
 		"records of shape [4096 4096 4096": func(s *Set) { s.Shape = []int{4096, 4096, 4096} },
-		"more than 1073741824 values":      func(s *Set) { s.N = math.MaxInt },
+		"more than 268435456 values":       func(s *Set) { s.N = math.MaxInt },
 		"unknown kind 3":                   func(s *Set) { s.Kind = 3 },
 		"6 values for 4 records":           func(s *Set) { s.N = 4 },
 		"2 labels for 3 records":           func(s *Set) { s.Labels = []int{1, 2} },
