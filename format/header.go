@@ -13,7 +13,7 @@ type Kind uint8
 
 const (
 	KindImage   Kind = 1
-	KindRecords Kind = 2 // reserved for arrays of fixed-shape records
+	KindRecords Kind = 2 // arrays of one fixed shape, see RecordHeader
 )
 
 // Header describes an image. All of it is checked when it is written and when
@@ -62,7 +62,7 @@ func (h *Header) Tiles() (columns, rows int) {
 func (h *Header) check() error {
 	switch {
 	case h.Kind == KindRecords:
-		return fail(ErrUnsupported, "kind", "record files are reserved for a later version")
+		return fail(ErrUnsupported, "kind", "the file holds records, not an image")
 	case h.Kind != KindImage:
 		return fail(ErrUnsupported, "kind", "unknown kind %d", h.Kind)
 	case h.Width == 0 || h.Height == 0:

@@ -163,9 +163,9 @@ func TestImageSignature(t *testing.T) {
 	}{
 		{"empty", "", "no data", ErrTruncated},
 		{"short", file[:5], "data end too early", ErrTruncated},
-		{"png", "\x89PNG\r\n\x1a\n????", "not an aecodec image (.aec)", ErrSignature},
-		{"short text", "hi", "not an aecodec image (.aec)", ErrSignature},
-		{"model", model.String(), "this is an aecodec model (.aem), not an aecodec image (.aec)", ErrSignature},
+		{"png", "\x89PNG\r\n\x1a\n????", "not an aecodec file (.aec)", ErrSignature},
+		{"short text", "hi", "not an aecodec file (.aec)", ErrSignature},
+		{"model", model.String(), "this is an aecodec model (.aem), not an aecodec file (.aec)", ErrSignature},
 		{"crlf to lf", strings.ReplaceAll(file, "\r\n", "\n"), "damaged by a transfer as text (line ends were changed)", ErrSignature},
 		{"lf to crlf", strings.ReplaceAll(file, "\n", "\r\n"), "damaged by a transfer as text (line ends were changed)", ErrSignature},
 		{"lf to cr", strings.ReplaceAll(file, "\n", "\r"), "damaged by a transfer as text (line ends were changed)", ErrSignature},
@@ -178,7 +178,7 @@ func TestImageSignature(t *testing.T) {
 		require.ErrorIs(t, err, c.kind, c.name)
 	}
 	_, err := ReadModel(strings.NewReader(file), nil)
-	require.EqualError(t, err, "format: signature: this is an aecodec image (.aec), not an aecodec model (.aem)")
+	require.EqualError(t, err, "format: signature: this is an aecodec file (.aec), not an aecodec model (.aem)")
 }
 
 // rawChunk makes a chunk by hand.
@@ -210,7 +210,7 @@ func TestImageHeaderErrors(t *testing.T) {
 		{rawHeader(2, 1, 3, 0x47, 10, 10, 5000, "m"), "version: version 2, this reader knows 1", ErrVersion},
 		{rawHeader(0, 1, 3, 0x47, 10, 10, 5000, "m"), "version: version 0, this reader knows 1", ErrVersion},
 		{rawHeader(1, 0, 3, 0x47, 10, 10, 5000, "m"), "kind: unknown kind 0", ErrUnsupported},
-		{rawHeader(1, 2, 3, 0x47, 10, 10, 5000, "m"), "kind: record files are reserved for a later version", ErrUnsupported},
+		{rawHeader(1, 2, 3, 0x47, 10, 10, 5000, "m"), "kind: the file holds records, not an image", ErrUnsupported},
 		{rawHeader(1, 3, 3, 0x47, 10, 10, 5000, "m"), "kind: unknown kind 3", ErrUnsupported},
 		{rawHeader(1, 1, 2, 0x47, 10, 10, 5000, "m"), "channels: 2 colour channels, not 1 or 3", ErrUnsupported},
 		{rawHeader(1, 1, 0x23, 0x47, 10, 10, 5000, "m"), "header: reserved flags 0x20 are set", ErrUnsupported},

@@ -49,19 +49,11 @@ func NewReader(r io.Reader, lim *Limits) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	data, err := cr.head()
+	if err != nil {
+		return nil, err
+	}
 	rd := &Reader{cr: cr, lim: lim.resolve()}
-	ch, err := cr.next()
-	if err == io.EOF || err == nil && ch.t != chunkHead {
-		return nil, fail(ErrCorrupt, "header", "the first chunk is not the header")
-	}
-	if err != nil {
-		return nil, err
-	}
-	ch.what = "header"
-	data, err := cr.data(ch, maxHeaderBytes)
-	if err != nil {
-		return nil, err
-	}
 	if err := rd.header.parse(data); err != nil {
 		return nil, err
 	}
@@ -98,25 +90,44 @@ func (r *Reader) next() (Chunk, error) {
 	if err != nil {
 		return Chunk{}, err
 	}
-	limit := r.lim.MaxChunk
-	if ch.t.Ancillary() {
-		limit = min(limit, r.lim.MaxMetadata)
+	return r.cr.content(ch, &r.lim, func() error { return r.seen.add(ch.t, &r.header) }, ch.t.metadata())
+}
+
+// head reads the header of an .aec file, its first chunk.
+func (cr *chunkReader) head() ([]byte, error) {
+	ch, err := cr.next()
+	if err == io.EOF || err == nil && ch.t != chunkHead {
+		return nil, fail(ErrCorrupt, "header", "the first chunk is not the header")
 	}
-	data, err := r.cr.data(ch, limit)
+	if err != nil {
+		return nil, err
+	}
+	ch.what = "header"
+	return cr.data(ch, maxHeaderBytes)
+}
+
+// content reads the data of a chunk of an .aec file within the limits, of which
+// it takes metadata off. add says whether the chunk may stand where it does.
+func (cr *chunkReader) content(ch chunkHeader, lim *Limits, add func() error, packed bool) (Chunk, error) {
+	limit := lim.MaxChunk
+	if ch.t.Ancillary() {
+		limit = min(limit, lim.MaxMetadata)
+	}
+	data, err := cr.data(ch, limit)
 	if err != nil {
 		return Chunk{}, err
 	}
 	stored := len(data)
-	if err := r.seen.add(ch.t, &r.header); err != nil {
+	if err := add(); err != nil {
 		return Chunk{}, err
 	}
-	if ch.t.metadata() {
-		if data, err = unpack(data, ch.what, r.lim.MaxMetadata); err != nil {
+	if packed {
+		if data, err = unpack(data, ch.what, lim.MaxMetadata); err != nil {
 			return Chunk{}, err
 		}
 	}
 	if ch.t.Ancillary() {
-		r.lim.MaxMetadata -= int64(len(data))
+		lim.MaxMetadata -= int64(len(data))
 	}
 	return Chunk{Type: ch.t, Data: data, Stored: stored}, nil
 }

@@ -3,7 +3,7 @@ package format
 import "strings"
 
 var fileKinds = map[string]string{
-	imageSignature: "an aecodec image (.aec)",
+	imageSignature: "an aecodec file (.aec)",
 	modelSignature: "an aecodec model (.aem)",
 }
 
