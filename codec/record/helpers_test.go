@@ -136,3 +136,42 @@ func waves(n int) *Set {
 	}
 	return s
 }
+
+// widen returns m with zeros for more channels of the latent, n in all.
+func widen(t testing.TB, m *Model, n int) *Model {
+	old := m.Latent().C
+	spec := &Spec{
+		Recipe: m.Recipe(), Kind: m.kind, Shape: m.shape, Params: nn.Params{}, Card: m.Card(),
+		Encoder: &nn.Network{
+			Name: EncoderName, Inputs: m.encoderNet.Inputs, Outputs: []string{"in"},
+			Layers: []nn.Layer{{Name: "in", Op: nn.OpDense, Out: n}},
+		},
+		Decoder: &nn.Network{
+			Name: DecoderName, Inputs: []nn.Port{{Name: "y", C: n}}, Outputs: m.decoderNet.Outputs, Layers: m.decoderNet.Layers,
+		},
+		Steps: slices.Repeat(m.step[:1], n),
+	}
+	from := newTensors(append(slices.Clone(m.file.Encoder), m.file.Decoder...))
+	size := dims(m.shape).Len()
+	in, out := nn.NewParam("encoder.in.weight", size, n), nn.NewParam("decoder.out.weight", n, size)
+	oldIn, oldOut := from.floats("encoder.in.weight", []int{size, old}), from.floats("decoder.out.weight", []int{old, size})
+	// The channels that count are the last: in the last set of tables.
+	for j := range size {
+		copy(in.Data[j*n+n-old:], oldIn[j*old:][:old])
+	}
+	copy(out.Data[(n-old)*size:], oldOut)
+	inBias, outBias := nn.NewParam("encoder.in.bias", n), nn.NewParam("decoder.out.bias", size)
+	copy(inBias.Data[n-old:], from.floats("encoder.in.bias", []int{old}))
+	copy(outBias.Data, from.floats("decoder.out.bias", []int{size}))
+	require.NoError(t, from.err)
+	for _, p := range []*nn.Param{in, out, inBias, outBias} {
+		spec.Params[p.Name] = p
+	}
+	spec.Latents = make([]float32, 2*n)
+	for c := n - old; c < n; c++ {
+		spec.Latents[c], spec.Latents[n+c] = -10, 10
+	}
+	wide, err := NewModel(spec)
+	require.NoError(t, err)
+	return wide
+}

@@ -33,8 +33,6 @@ type Model struct {
 	encoder    func() (*nn.Program, error)
 	decoder    func() (*nn.Program, error)
 	arenas     sync.Pool
-
-	tables sync.Map // quality -> func() ([]*format.TableSet, error)
 }
 
 // Tensors of a model file beside the parameters of the networks; of the latter
