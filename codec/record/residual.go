@@ -67,9 +67,9 @@ func finish(kind Kind, v []float32) {
 // limitSteps bounds residuals, in steps. Beyond it a value is kept as it is.
 const limitSteps = format.MaxSymbol
 
-// steps returns the residual of value v where the decoder has x, and the value
-// that it leads to; ok is false if that is off by more than the bound.
-func (b *bound) steps(v, x float32) (k int64, y float32, ok bool) {
+// steps returns the residual of value v where the decoder has x; ok is false if
+// none leads to within the bound.
+func (b *bound) steps(v, x float32) (k int64, ok bool) {
 	if b.kind == Uint8 {
 		half := int64(b.max)
 		r := int64(v) - int64(x)
@@ -78,19 +78,19 @@ func (b *bound) steps(v, x float32) (k int64, y float32, ok bool) {
 		} else {
 			k = (half + r) / (2*half + 1)
 		}
-		return k, b.apply(k, x), true
+		return k, true
 	}
 	r := math.RoundToEven((float64(v) - float64(x)) / float64(b.step))
 	if !(math.Abs(r) < limitSteps-1) {
-		return 0, v, false
+		return 0, false
 	}
 	for _, near := range [...]int64{0, 1, -1} {
 		k = int64(r) + near
-		if y = b.apply(k, x); math.Abs(float64(v)-float64(y)) <= b.max {
-			return k, y, true
+		if math.Abs(float64(v)-float64(b.apply(k, x))) <= b.max {
+			return k, true
 		}
 	}
-	return 0, v, false
+	return 0, false
 }
 
 // apply adds k steps to a value of the decoder. It decides what is decoded, so
@@ -113,6 +113,7 @@ const (
 	// Flags of a residual.
 	usePositions  = 1
 	useActivities = 2
+	storedValues  = 4 // no residual: the values themselves follow
 )
 
 // activity is the difference of value j of a record from its neighbours, in
@@ -290,30 +291,21 @@ var positionTable = func() *format.TableSet {
 }()
 
 // append codes the residual of records whose values are v where the decoder has
-// x, which it replaces by what will be decoded.
+// x.
 func (b *bound) append(dst []byte, v, x []float32, d nn.Shape) ([]byte, error) {
 	finish(b.kind, x)
 	k := make([]int64, len(v))
-	y := make([]float32, len(v))
 	var exceptions []int
 	sum := uint64(0)
 	for i := range v {
 		var ok bool
-		if k[i], y[i], ok = b.steps(v[i], x[i]); !ok {
+		if k[i], ok = b.steps(v[i], x[i]); !ok {
 			exceptions = append(exceptions, i)
 		}
 		sum += uint64(max(k[i], -k[i]))
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(exceptions)))
-	last := 0
-	for _, i := range exceptions {
-		dst = binary.AppendUvarint(dst, uint64(i-last))
-		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v[i]))
-		last = i
-	}
 	// Low bits of large residuals are noise: they are not worth a table.
 	shift := uint(max(bits.Len64(sum/uint64(len(v)))-6, 0))
-	dst = append(dst, byte(shift))
 	low := bitWriter{}
 	sym := make([]int32, len(v))
 	for i, r := range k {
@@ -334,9 +326,62 @@ func (b *bound) append(dst []byte, v, x []float32, d nn.Shape) ([]byte, error) {
 			best = s
 		}
 	}
-	dst = append(dst, low.bytes()...)
-	copy(x, y)
-	return best.append(dst, sym)
+	before := len(dst)
+	dst = binary.AppendUvarint(append(dst, best.flags), uint64(len(exceptions)))
+	last := 0
+	for _, i := range exceptions {
+		dst = binary.AppendUvarint(dst, uint64(i-last))
+		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v[i]))
+		last = i
+	}
+	dst = append(append(dst, byte(shift)), low.bytes()...)
+	dst, err := best.append(dst, sym)
+	if err != nil {
+		return nil, err
+	}
+	if len(dst)-before > 1+b.valueSize()*len(v) {
+		return b.store(append(dst[:before], storedValues), v), nil
+	}
+	return dst, nil
+}
+
+// valueSize returns the bytes of a value as it is.
+func (b *bound) valueSize() int {
+	if b.kind == Uint8 {
+		return 1
+	}
+	return 4
+}
+
+// store appends values as they are: what cannot be predicted must not grow.
+func (b *bound) store(dst []byte, v []float32) []byte {
+	for _, x := range v {
+		if b.kind == Uint8 {
+			dst = append(dst, byte(x))
+		} else {
+			dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(x))
+		}
+	}
+	return dst
+}
+
+// restore is the inverse of store.
+func (b *bound) restore(data []byte, v []float32) error {
+	if len(data) != b.valueSize()*len(v) {
+		return corrupt("residual", "%d bytes for %d values", len(data), len(v))
+	}
+	for i := range v {
+		if b.kind == Uint8 {
+			v[i] = float32(data[i])
+			continue
+		}
+		u := binary.LittleEndian.Uint32(data[4*i:])
+		if u&infBits == infBits {
+			return corrupt("residual", "a value is not finite")
+		}
+		v[i] = math.Float32frombits(u)
+	}
+	return nil
 }
 
 // minPositionRecords is the least number of records whose common errors may be
@@ -407,7 +452,6 @@ func newSorting(b *bound, sym []int32, x []float32, d nn.Shape, flags byte, shif
 
 // append codes the symbols, after all that is needed to decode them.
 func (s *sorting) append(dst []byte, sym []int32) ([]byte, error) {
-	dst = append(dst, s.flags)
 	if s.positions != nil {
 		diff := make([]int32, len(s.positions))
 		last := int32(0)
@@ -468,6 +512,13 @@ func residualTables(index []uint8, weights [][]byte) (*format.TableSet, error) {
 func (b *bound) read(data []byte, x []float32, d nn.Shape) error {
 	finish(b.kind, x)
 	r := reader{data: data}
+	flags := r.byte()
+	if flags == storedValues && !r.short {
+		return b.restore(r.data, x)
+	}
+	if flags&^(usePositions|useActivities) != 0 {
+		return corrupt("residual", "unknown flags 0x%02x", flags)
+	}
 	n := r.uvarint()
 	if n > uint64(len(x)) || n > uint64(len(r.data)) || n > 0 && b.kind == Uint8 {
 		return corrupt("residual", "%d exceptions", n)
@@ -491,10 +542,6 @@ func (b *bound) read(data []byte, x []float32, d nn.Shape) error {
 		return corrupt("residual", "shift of %d bits", shift)
 	}
 	low := bitReader{data: r.bytes((len(x)*int(shift) + 7) / 8)}
-	flags := r.byte()
-	if flags&^(usePositions|useActivities) != 0 {
-		return corrupt("residual", "unknown flags 0x%02x", flags)
-	}
 	if r.short {
 		return corrupt("residual", "data end too early")
 	}
