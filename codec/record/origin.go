@@ -107,8 +107,12 @@ func countWindows(length, window, stride int) (int, error) {
 // start returns the first sample of record i.
 func (q *Series) start(i, window int) int { return min(i*q.Stride, q.Length-window) }
 
-// cutWindows makes records of a series of samples of c channels.
+// cutWindows makes records of a series of samples of c channels. A stride of 0
+// is one window.
 func cutWindows(series []float32, c, window, stride int) (*Set, error) {
+	if stride == 0 {
+		stride = window
+	}
 	length := len(series) / c
 	n, err := countWindows(length, window, stride)
 	if err != nil {

@@ -116,7 +116,7 @@ func TestWindows(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range [][3]int{{5, 0, 1}, {5, 3, 0}, {5, 3, 4}, {2, 3, 1}} {
+	for _, bad := range [][3]int{{5, 0, 1}, {5, 3, -1}, {5, 3, 4}, {2, 3, 1}} {
 		_, err := cutWindows(make([]float32, bad[0]), 1, bad[1], bad[2])
 		require.ErrorContains(t, err, "record: series: ")
 	}
