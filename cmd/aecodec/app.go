@@ -106,16 +106,28 @@ Exit codes: 0 all done, 1 some or all files failed, 2 wrong usage, 130 interrupt
 	flags.IntVarP(&a.threads, "threads", "j", 0, "threads to use; 0 is one for each core")
 	root.AddCommand(
 		a.encodeCommand(), a.decodeCommand(), a.infoCommand(), a.compareCommand(), a.demoCommand(),
-		a.trainCommand(), a.exportCommand(), a.benchCommand(), a.versionCommand(),
+		a.trainCommand(), a.modelCommand(), a.exportCommand(), a.benchCommand(), a.versionCommand(),
 	)
 	return root
 }
 
-// atLeast and atMost check the number of arguments.
+// atLeast, exactly1 and atMost check the number of arguments.
 func atLeast(n int, what string) func(*cli.Command, []string) error {
 	return func(_ *cli.Command, args []string) error {
 		if len(args) < n {
 			return usagef("%s", what)
+		}
+		return nil
+	}
+}
+
+func exactly1(what string) func(*cli.Command, []string) error {
+	return func(_ *cli.Command, args []string) error {
+		switch {
+		case len(args) == 0:
+			return usagef("%s", what)
+		case len(args) > 1:
+			return usagef("unexpected argument %q", args[1])
 		}
 		return nil
 	}

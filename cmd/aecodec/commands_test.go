@@ -214,4 +214,21 @@ func TestTrain(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "info", "--json", "tiny.aem")), &again))
 	require.Equal(t, m.Fingerprint, again.Fingerprint, "one thread or many, the same model")
 	require.Equal(t, "aecodec train --config record.json --data data --steps 4 --hard-steps 1 --output tiny.aem --log-every 1", again.Card.Command)
+
+	// The weights travel to other programs and back.
+	ok(t, "model", "export", "--model", "tiny.aem", "-o", "weights.safetensors", "--arch", "arch.json")
+	var a codec.Arch
+	text, err := os.ReadFile("arch.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &a))
+	require.Equal(t, arch, &a)
+	r = aecodec(t, "model", "import", "weights.safetensors", "--config", "record.json", "--data", "data", "-o", "back.aem", "--quiet")
+	require.Equal(t, exitOK, r.code, r.errOut)
+	ok(t, "encode", "a.png", "--model", "back.aem", "-o", "back.aec")
+	ok(t, "decode", "back.aec", "--model", "back.aem", "-o", "back.png")
+	fails(t, exitUsage, "aecodec: name the file of weights (see aecodec model import --help)\n", "model", "import")
+	fails(t, exitUsage, "aecodec: -o: name the file to write (see aecodec model export --help)\n", "model", "export")
+	r = aecodec(t, "model", "import", "weights.safetensors", "--data", "data", "-o", "wrong.aem")
+	require.Equal(t, exitFailed, r.code)
+	require.Contains(t, r.errOut, "want [1 1 96 1024]", "the photo network is another one")
 }

@@ -118,7 +118,7 @@ func readConfig(name string, cfg *trainer.Config, flags *cli.FlagSet) error {
 	var record struct{ Config json.RawMessage }
 	if err := json.Unmarshal(data, &record); err == nil && record.Config != nil {
 		data = record.Config
-		cfg.Transpose = false // what records say that don't mention it
+		cfg.Transpose, cfg.Optimizer = false, trainer.OptimizerAdamW // what records say that don't mention them
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()

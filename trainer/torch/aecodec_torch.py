@@ -8,7 +8,8 @@ codec/nn: convolutions [KH, KW, Cin, Cout], depthwise [KH, KW, C].
 
     python aecodec_torch.py train -arch photo.json -data DIR -out photo.safetensors
     torchrun --nproc-per-node 4 aecodec_torch.py train ...
-    aecodec train --init photo.safetensors ...
+    aecodec model import photo.safetensors --data DIR -o photo.aem
+    aecodec model export -o weights.safetensors       (the other way: -init takes them)
 
 -arch takes the record (.json) that aecodec train writes beside a model, or the
 "arch" object of one. The loss is that of trainer/rd.go: Balle et al. 2018
@@ -200,6 +201,8 @@ class Codec(torch.nn.Module):
         ge = torch.exp(self.lerp(self.gain_enc, t))
         gd = torch.exp(self.lerp(self.gain_dec, t))
         gz = torch.exp(self.lerp(self.gain_z, t))
+        if hard:  # the codec keeps the steps of the hyper-latent with 8 fractional bits
+            gz = 256 / torch.round(256 / gz.detach()).clamp(1, 65535)
         y = self.analysis(x)
         ys = y * ge
         zs = self.hyperanalysis(y, ys) * gz
@@ -214,14 +217,15 @@ class Codec(torch.nn.Module):
         yy, xx = torch.meshgrid(torch.arange(y.shape[2], device=y.device), torch.arange(y.shape[3], device=y.device), indexing="ij")
         anchor = ((yy + xx) % 2 == 0)[None, None]
         mua = ma * ge
-        ka = STE.apply(ys - mua)
+        coded = (s >= 0.5) if hard else torch.ones_like(s)  # at level 0 the codec codes nothing
+        ka = STE.apply(ys - mua) * coded
         ya = torch.where(anchor, (ka + mua) * gd, torch.zeros_like(y))
         mn = self.context(h, ya, ma)
         mu = torch.where(anchor, mua, mn * ge)
         k = STE.apply(ys - mu)
         r = k if hard else ys - mu + torch.rand_like(ys) - 0.5
         y_bits = normal_bits(r, log_sigma)
-        xhat = self.synthesis((k + mu) * gd)
+        xhat = self.synthesis((k * coded + mu) * gd)
         return y_bits.sum((1, 2, 3)), z_bits.sum((1, 2, 3)), xhat
 
     def loss(self, x, t, hard=False):
@@ -262,6 +266,13 @@ class Codec(torch.nn.Module):
             if v.shape != out(p).shape:
                 raise ValueError(f"{name}: shape {tuple(v.shape)}, want {tuple(out(p).shape)}")
             p.copy_(back(v))
+
+
+def read_arch(path):
+    """The model, untrained, of a training record or of an architecture alone."""
+    with open(path) as f:
+        arch = json.load(f)
+    return Codec(arch.get("config", {}).get("arch", arch))
 
 
 # ---------------------------------------------------------------- safetensors
@@ -354,10 +365,49 @@ def pca_init(model, pictures, rng, patches=60000):
 # ---------------------------------------------------------------- training
 
 def lr_at(step, args):
+    """As trainer/schedule.go: warm-up, then a cosine, or a constant rate that falls with 1-sqrt over the last steps."""
     if step < args.warmup:
         return args.lr * (step + 1) / args.warmup
-    f = (step - args.warmup) / max(1, args.steps - args.warmup)
-    return args.lr * (0.5 * (1 + math.cos(math.pi * f)) * (1 - args.lr_end) + args.lr_end)
+    if args.cooldown:
+        fall = 1 - math.sqrt(max(0, step - (args.steps - args.cooldown)) / args.cooldown)
+    else:
+        f = (step - args.warmup) / max(1, args.steps - args.warmup)
+        fall = 0.5 * (1 + math.cos(math.pi * f))
+    return args.lr * (fall * (1 - args.lr_end) + args.lr_end)
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024) with the scale of arXiv 2502.16982, as trainer/muon.go has it."""
+
+    def __init__(self, params, lr, momentum=0.95):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                m = self.state[p].setdefault("m", torch.zeros_like(p))
+                m.lerp_(p.grad, 1 - group["momentum"])
+                u = p.grad.lerp(m, group["momentum"]).flatten(1).float()
+                x = u if u.shape[0] <= u.shape[1] else u.t()
+                x = x / x.norm().clamp_min(1e-30)
+                for _ in range(5):
+                    a = x @ x.t()
+                    x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+                u = x if u.shape[0] <= u.shape[1] else x.t()
+                p.add_(u.reshape(p.shape), alpha=-group["lr"] * 0.2 * math.sqrt(max(u.shape)))
+
+
+def optimisers(model, args):
+    """Muon for the 1x1 convolutions but the linear shortcuts, Adam for the rest."""
+    matrices, rest = [], []
+    for name, p, _, _ in model.tensors():
+        sides = p.shape[:2] if p.dim() == 4 and p.shape[2] == 1 else (0, 0)
+        muon = args.optimizer == "muon" and min(sides) >= 16 and not name.endswith(".lin.weight")
+        (matrices if muon else rest).append(p)
+    return ([Muon(matrices, args.lr * args.muon_rate)] if matrices else []) + [torch.optim.Adam(rest, lr=args.lr, betas=(0.9, 0.99))]
 
 
 @torch.no_grad()
@@ -389,9 +439,7 @@ def train(args):
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     torch.manual_seed(args.seed)
     rng = random.Random(args.seed + rank)
-    with open(args.arch) as f:
-        arch = json.load(f)
-    model = Codec(arch.get("config", {}).get("arch", arch))
+    model = read_arch(args.arch)
     pictures = load_pictures(args.data)
     if not pictures:
         sys.exit(f"{args.data}: no pictures")
@@ -401,19 +449,22 @@ def train(args):
         pca_init(model, pictures, random.Random(args.seed))
     torch.manual_seed(args.seed + 1000 + rank)
     model.to(device=device, memory_format=torch.channels_last)
-    opt = torch.optim.Adam(model.parameters(), lr=args.lr, betas=(0.9, 0.99))
+    opts = optimisers(model, args)
     ema = {n: p.detach().clone() for n, p in model.named_parameters()}
     start = 0
     if args.checkpoint and os.path.exists(args.checkpoint):
         c = torch.load(args.checkpoint, map_location=device, weights_only=False)
-        model.load_state_dict(c["model"]); opt.load_state_dict(c["opt"]); ema = c["ema"]; start = c["step"]
+        model.load_state_dict(c["model"]); ema = c["ema"]
+        for opt, state in zip(opts, c["opt"]):
+            opt.load_state_dict(state)
+        start = c["step"]
         rng.seed(args.seed + 7919 * start + rank); torch.manual_seed(args.seed + 7919 * start + rank)
 
     def save(step):
         if rank:
             return
         if args.checkpoint:
-            torch.save({"model": model.state_dict(), "opt": opt.state_dict(), "ema": ema, "step": step}, args.checkpoint + ".tmp")
+            torch.save({"model": model.state_dict(), "opt": [opt.state_dict() for opt in opts], "ema": ema, "step": step}, args.checkpoint + ".tmp")
             os.replace(args.checkpoint + ".tmp", args.checkpoint)
         live = {n: p.detach().clone() for n, p in model.named_parameters()}
         with torch.no_grad():
@@ -431,14 +482,15 @@ def train(args):
     A = model.arch["anchors"]
     for step in range(start, args.steps):
         lr = lr_at(step, args)
-        for g in opt.param_groups:
-            g["lr"] = lr
+        for opt in opts:
+            for g in opt.param_groups:
+                g["lr"] = lr * (args.muon_rate if isinstance(opt, Muon) else 1)
         x = batch_of(pictures, args.batch, args.crop, rng).to(device, non_blocking=True)
         t = torch.tensor([(i + rng.random()) / args.batch * (A - 1) for i in range(args.batch)], device=device)
         t = t[torch.tensor(rng.sample(range(args.batch), args.batch), device=device)]
         with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
             loss, bpp, zbpp, mse = model.loss(x, t, hard=step >= args.steps - args.hard)
-        opt.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         if world > 1:
             for p in model.parameters():
@@ -448,7 +500,8 @@ def train(args):
         if not torch.isfinite(norm):
             print(f"step {step}: gradient is not finite, step skipped", flush=True)
             continue
-        opt.step()
+        for opt in opts:
+            opt.step()
         decay = min(args.ema, (1 + step) / (10 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.values()), [p.detach() for p in model.parameters()], 1 - decay)
@@ -466,6 +519,18 @@ def train(args):
     save(args.steps)
 
 
+@torch.no_grad()
+def parity(args):
+    model = read_arch(args.arch)
+    model.load(load_safetensors(args.init))
+    given = load_safetensors(args.input)
+    x = torch.from_numpy(given["x"].copy()).permute(0, 3, 1, 2)
+    t = torch.from_numpy(given["t"].copy())
+    loss, bpp, _, _ = model.loss(x, t, hard=True)
+    xhat = model(x, t, True)[2].permute(0, 2, 3, 1).contiguous()
+    save_safetensors(args.out, {"loss": loss.reshape(1).numpy(), "bpp": bpp.numpy(), "xhat": xhat.numpy()})
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sub = p.add_subparsers(dest="cmd", required=True)
@@ -478,10 +543,17 @@ def main():
     t.add_argument("-checkpoint")
     for name, kind, default in (("steps", int, 20000), ("batch", int, 8), ("crop", int, 192), ("warmup", int, 300), ("hard", int, 2000),
                                 ("log", int, 50), ("save", int, 2000), ("seed", int, 1), ("lr", float, 8e-4), ("lr_end", float, 0.02),
-                                ("clip", float, 1.0), ("ema", float, 0.999)):
+                                ("clip", float, 1.0), ("ema", float, 0.999), ("cooldown", int, 0), ("muon_rate", float, 2.0)):
         t.add_argument("-" + name, type=kind, default=default)
+    t.add_argument("-optimizer", choices=("muon", "adam"), default="muon")
     t.add_argument("-bf16", action="store_true")
-    train(p.parse_args())
+    c = sub.add_parser("parity", help="loss and outputs for given weights and input, to compare with aecodec")
+    c.add_argument("-arch", required=True)
+    c.add_argument("-init", required=True)
+    c.add_argument("-input", required=True, help="safetensors: x [N, H, W, 3] in -0.5..0.5, t [N]")
+    c.add_argument("-out", required=True, help="safetensors: loss, bpp [N], xhat [N, H, W, 3]")
+    args = p.parse_args()
+    {"train": train, "parity": parity}[args.cmd](args)
 
 
 if __name__ == "__main__":
