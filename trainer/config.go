@@ -105,6 +105,9 @@ func DefaultConfig() *Config {
 	}
 }
 
+// maxCrops bounds the crops of a run, whose numbers are ints.
+const maxCrops = min(1<<40, math.MaxInt/2)
+
 // check fills in what may be left out and reports the first unusable value.
 func (c *Config) check() error {
 	if c.Arch == nil {
@@ -126,7 +129,7 @@ func (c *Config) check() error {
 		return errors.New("trainer: config: the architecture has no encoder")
 	case c.Arch.Anchors < 2:
 		return errors.New("trainer: config: the architecture has fewer than two anchor rates")
-	case c.Steps < 0 || c.Steps > 1<<40/max(c.Batch, 1):
+	case c.Steps < 0 || c.Steps > maxCrops/max(c.Batch, 1):
 		return fmt.Errorf("trainer: config: %d steps", c.Steps)
 	case c.Batch < 1 || c.Batch > 1<<16:
 		return fmt.Errorf("trainer: config: batch of %d", c.Batch)

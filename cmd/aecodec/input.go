@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"os"
 
 	"github.com/aecodec/aecodec/codec/picture"
@@ -15,7 +16,7 @@ import (
 const codedExtension = ".aec"
 
 // maxStream bounds what is read from standard input or a pipe, where no file size says in advance what is to come.
-const maxStream = 2 << 30
+const maxStream = min(2<<30, math.MaxInt/2)
 
 // kind is what a file holds, by its first bytes.
 type kind int
