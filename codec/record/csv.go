@@ -2,6 +2,7 @@ package record
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func ReadCSV(r io.Reader, o *ReadOptions) (*Set, error) {
 }
 
 // maxLine bounds a line, and with it the number of columns.
-const maxLine = 1 << 26
+const maxLine = 1 << 24
 
 // csvTable are the numbers of a text file.
 type csvTable struct {
@@ -221,8 +222,8 @@ func chooseColumns(row []string, named bool, o *ReadOptions) (columns []int, lab
 	return columns, label, nil
 }
 
-// lineLimiter fails when a line is longer than left bytes: package csv would
-// read it into memory whole.
+// lineLimiter fails when a line is longer than maxLine, give or take a buffer:
+// package csv would read it into memory whole.
 type lineLimiter struct {
 	r    io.Reader
 	left int
@@ -230,13 +231,11 @@ type lineLimiter struct {
 
 func (l *lineLimiter) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
-	for _, c := range p[:n] {
-		if l.left--; c == '\n' {
-			l.left = maxLine
-		}
-		if l.left < 0 {
-			return 0, fmt.Errorf("a line of more than %d bytes", maxLine)
-		}
+	if l.left -= n; l.left < 0 {
+		return 0, fmt.Errorf("a line of more than %d bytes", maxLine)
+	}
+	if end := bytes.LastIndexByte(p[:n], '\n'); end >= 0 {
+		l.left = maxLine - (n - 1 - end)
 	}
 	return n, err
 }
