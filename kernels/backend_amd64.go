@@ -14,6 +14,9 @@ func nativeTables() []*table {
 	}
 	tables := []*table{&avx2}
 	if cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL) {
+		if cpuid.CPU.Supports(cpuid.AVX512VNNI) {
+			avx512.gemm8, avx512.gemm16 = gemm8AVX512, gemm16AVX512
+		}
 		tables = append(tables, &avx512)
 	}
 	return tables
@@ -53,6 +56,11 @@ var avx2 = table{
 	dotRows:   dotRowsAVX2,
 	adamW:     adamWAVX2,
 	normal:    normalAVX2,
+
+	gemm8:      gemm8AVX2,
+	gemm16:     gemm16AVX2,
+	depthwise8: depthwise8AVX2,
+	quantise:   quantiseAVX2,
 
 	sum:            sumAVX2,
 	sumSquares:     sumSquaresAVX2,
@@ -95,6 +103,9 @@ var avx512 = table{
 	dotRows:   dotRowsAVX512,
 	adamW:     adamWAVX512,
 	normal:    normalAVX512,
+
+	depthwise8: depthwise8AVX512,
+	quantise:   quantiseAVX512,
 
 	sum:            sumAVX512,
 	sumSquares:     sumSquaresAVX512,

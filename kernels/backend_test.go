@@ -112,6 +112,11 @@ func TestDispatch(t *testing.T) {
 	SumSquaredDiff(a, b)
 	MaxAbs(a)
 	ColSum(a, b, 8, 8)
+	out := &IntOutput{Rescale: &Rescale{n: 4, bias: make([]int32, 4), shift: make([]int32, 4), mul: make([]int16, 4), offset: make([]int16, 4)}}
+	GEMM8(make([]uint8, 8), 4, Pack8(4, 4, make([]int8, 16), 4), 2, out)
+	GEMM16(make([]int16, 8), 4, Pack16(4, 4, make([]int16, 16), 4), 2, out)
+	Depthwise8(make([]uint8, 8), make([]uint8, 4), make([]int16, 36), 1, 2, 4, 3, 3, out, 0, 1)
+	Quantise(make([]int16, 8), nil, a[:8], b[:4], make([]int16, 4))
 	for i := range v.NumField() {
 		if v.Field(i).Kind() == reflect.Func {
 			require.True(t, called[v.Type().Field(i).Name], "no driver called %s", v.Type().Field(i).Name)

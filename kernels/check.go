@@ -25,13 +25,18 @@ func checkSame(op, what string, have, want int) {
 
 // checkMatrix panics unless m holds rows×cols elements with rows ld apart.
 func checkMatrix(op, what string, m []float32, rows, cols, ld int) {
+	checkSize(op, what, len(m), rows, cols, ld)
+}
+
+// checkSize is checkMatrix for a matrix of have elements of any type.
+func checkSize(op, what string, have, rows, cols, ld int) {
 	if rows <= 0 || cols <= 0 {
 		return
 	}
 	if rows > 1 && ld < cols {
 		panicStride(op, what, ld, cols)
 	}
-	checkLen(op, what, len(m), (rows-1)*ld+cols)
+	checkLen(op, what, have, (rows-1)*ld+cols)
 }
 
 // checkRange panics unless 0 <= lo <= hi <= n.

@@ -19,6 +19,10 @@
 //     instructions of amd64 have it: b where either is NaN.
 //   - Division and square root are those of IEEE 754. The elementary functions
 //     are polynomials of our own, specified operation by operation in math32.go.
+//   - Integers are exact: sums of 8-bit and of 16-bit products are formed without
+//     saturation, modulo 2^32, and do not overflow for the sizes and weights that
+//     int8.go bounds. They are rescaled to 16 and 8 bits by a fixed-point
+//     multiplication whose rounding and saturation int8.go defines to the bit.
 //   - Whether a result is NaN is part of the contract, the bits of the NaN are not.
 //
 // So results can be compared for equality, a backend can be swapped at any time,
@@ -39,7 +43,7 @@
 //
 //	generic  portable Go, the specification (generic*.go, math32.go, fma.go)
 //	avx2     amd64 with AVX2 and FMA
-//	avx512   amd64 with AVX-512 F, BW, DQ and VL
+//	avx512   amd64 with AVX-512 F, BW, DQ and VL; VNNI where there is
 //	neon     arm64
 //
 // The best one that the machine can run is chosen when the program starts. The

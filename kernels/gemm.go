@@ -48,6 +48,12 @@ type scratch struct {
 	pieces  []piece     // see strip
 	taps    [][]float32 // rows under a depthwise kernel
 	a, b, c []float32   // grown as needed, contents undefined
+
+	int             intGEMMArgs
+	dw8             dw8Args
+	quantise        quantiseArgs
+	bytes, patches8 []uint8 // aligned for 16-bit numbers
+	ints            []int32
 }
 
 var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
@@ -57,15 +63,16 @@ func getScratch() *scratch { return scratchPool.Get().(*scratch) }
 // release drops the pointers into the caller's memory and recycles s.
 func (s *scratch) release() {
 	s.gemm, s.dw, s.dww = gemmArgs{}, dwArgs{}, dwWeightArgs{}
+	s.int, s.dw8, s.quantise = intGEMMArgs{}, dw8Args{}, quantiseArgs{}
 	clear(s.pieces)
 	clear(s.taps)
 	scratchPool.Put(s)
 }
 
 // grow returns (*buf)[:n], enlarging it where necessary.
-func grow(buf *[]float32, n int) []float32 {
+func grow[T any](buf *[]T, n int) []T {
 	if cap(*buf) < n {
-		*buf = make([]float32, n)
+		*buf = make([]T, n)
 	}
 	return (*buf)[:n]
 }

@@ -286,6 +286,10 @@ func TestAllocations(t *testing.T) {
 	ep := &Epilogue{Bias: make([]float32, n), Act: ActLeaky, Slope: 0.1}
 	s := &ConvShape{H: 10, W: 10, Cin: 4, OutH: 10, OutW: 10, Cout: 4, KH: 3, KW: 3, StrideY: 1, StrideX: 1, PadTop: 1, PadLeft: 1}
 	conv := NewPacked(36, 4)
+	bytes, taps := make([]uint8, m*k), make([]int16, 25*n)
+	p8, p8conv := Pack8(k, n, make([]int8, k*n), n), Pack8(36, 4, make([]int8, 36*4), 4)
+	ints := &IntOutput{Rescale: randomRescale(rand.New(rand.NewPCG(1, 1)), n, 1), Out16: make([]int16, m*n), LD16: n}
+	few := &IntOutput{Rescale: randomRescale(rand.New(rand.NewPCG(1, 1)), 4, 1), Out16: make([]int16, 400), LD16: 4}
 	for name, fn := range map[string]func(){
 		"gemm":            func() { GEMM(c, n, a, k, p, m, ep) },
 		"gemmtn":          func() { GEMMTN(w, n, a, k, b, n, m, k, n, 0, k) },
@@ -296,6 +300,11 @@ func TestAllocations(t *testing.T) {
 		"depthwise 5x5":   func() { Depthwise(c, a, w, nil, 10, 10, 4, 5, 5, nil, 0, 10) },
 		"depthwise grad":  func() { DepthwiseDataGrad(c, a, w, 10, 10, 4, 3, 3, true, 0, 10) },
 		"depthwise wgrad": func() { DepthwiseWeightGrad(w, a, b, 10, 10, 4, 3, 3, 0, 4) },
+		"gemm8":           func() { GEMM8(bytes, k, p8, 20, ints) },
+		"conv8":           func() { Conv8(bytes, bytes, p8conv, s, few, 0, 5) },
+		"depthwise8":      func() { Depthwise8(bytes, bytes, taps, 2, 5, n, 3, 3, ints, 0, 2) },
+		"depthwise8 5x5":  func() { Depthwise8(bytes, bytes, taps, 2, 5, n, 5, 5, ints, 0, 2) },
+		"quantise":        func() { Quantise(ints.Out16, nil, a[:2*n], b[:n], taps) },
 		"add":             func() { Add(c, c, c) },
 		"softplus grad":   func() { SoftplusGrad(c, c, c) },
 		"sum":             func() { Sum(c) },

@@ -37,6 +37,11 @@ var generic = table{
 	adamW:     adamWGeneric,
 	normal:    normalGeneric,
 
+	gemm8:      gemm8Generic,
+	gemm16:     gemm16Generic,
+	depthwise8: depthwise8Generic,
+	quantise:   quantiseGeneric,
+
 	sum:            sumGeneric,
 	sumSquares:     sumSquaresGeneric,
 	dot:            dotGeneric,

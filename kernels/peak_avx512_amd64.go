@@ -8,3 +8,8 @@ package kernels
 //
 //go:noescape
 func peakFMAAVX512(iters int)
+
+// peakVNNIAVX512 executes iters*12 independent vector VPDPBUSD: the most that a core can do.
+//
+//go:noescape
+func peakVNNIAVX512(iters int)

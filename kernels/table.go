@@ -58,6 +58,14 @@ type table struct {
 	// inv = 1/σ, for len(rec) elements; dd and ds may be the same memory.
 	normal func(rec, dd, ds, d, inv []float32, t *tailTable)
 
+	// gemm8 and gemm16 compute one block of an integer matrix product, of bytes
+	// by 8-bit and of 16-bit by 16-bit numbers; depthwise8 computes n
+	// consecutive output pixels of a 3x3 depthwise convolution of bytes,
+	// quantise turns rows of floats into integers. See int8.go.
+	gemm8, gemm16 func(*intGEMMArgs)
+	depthwise8    func(*dw8Args)
+	quantise      func(*quantiseArgs)
+
 	// Reductions over 64 strided accumulators and a fixed tree.
 	sum, sumSquares     func(x []float32) float32
 	dot, sumSquaredDiff func(a, b []float32) float32
@@ -153,4 +161,54 @@ type dwWeightArgs struct {
 	stride int // elements between pixels (all channels of the tensor)
 
 	left, right bool
+}
+
+// intOut describes what becomes of the sums of an integer kernel, as in int8.go;
+// pointers are those of the first row and column. Parameters of columns can be
+// read up to a multiple of rescalePad.
+type intOut struct {
+	bias, shift *int32
+	mul, offset *int16
+	act         int // IntActivation
+	slope       int
+	residual    *int16 // or nil
+	ldr         int
+	out16       *int16 // or nil
+	ld16        int
+	out8        *uint8 // or nil
+	ld8         int
+}
+
+// intGEMMArgs describes the sums Σ_k A[i][k]·B[k][j] for 0 <= i < m and
+// 0 <= j < n, in groups of four bytes of k: see intPanels.
+type intGEMMArgs struct {
+	a     *uint8
+	ars   int // bytes between rows of A
+	b     *uint32
+	bps   int    // groups between panels of B
+	sum   *int32 // of the columns of B
+	steps int    // groups of k, >= 0
+	m     int    // 1..gemmMaxM
+	n     int    // 1..intMaxPanels*PanelWidth
+	out   intOut
+}
+
+// dw8Args describes the sums Σ_{ky,kx} row[ky][x+kx][ch]·w[ky*3+kx][ch] for n
+// pixels x and c channels ch.
+type dw8Args struct {
+	row    [3]*uint8
+	w      *int16 // [9][stride]
+	n, c   int
+	stride int // channels between pixels and between taps
+	out    intOut
+}
+
+// quantiseArgs describes a call of Quantise for rows of n.
+type quantiseArgs struct {
+	dst16   *int16 // or nil
+	dst8    *uint8 // or nil
+	src     *float32
+	scale   *float32
+	offset  *int16
+	rows, n int
 }

@@ -35,6 +35,9 @@ var topics = []topic{
 	{"math", writeMath},
 	{"normal", writeNormal},
 	{"reduce", writeReduce},
+	{"int8", writeInt8},
+	{"depthwise8", writeDepthwise8},
+	{"quantise", writeQuantise},
 	{"peak", writePeak},
 }
 
@@ -46,7 +49,7 @@ func main() {
 	}
 	dir := os.Args[1]
 	var files []string
-	for _, name := range []string{"table.go", "elementwise.go", "math32.go", "normal.go"} {
+	for _, name := range []string{"table.go", "elementwise.go", "math32.go", "normal.go", "int8.go"} {
 		files = append(files, filepath.Join(dir, name))
 	}
 	pkg, err := loadTypes(files...)
@@ -77,7 +80,7 @@ func loadTypes(files ...string) (*types.Package, error) {
 	}
 	conf := types.Config{Error: func(error) {}, IgnoreFuncBodies: true}
 	pkg, _ := conf.Check("kernels", fset, parsed, nil)
-	for _, name := range []string{"gemmArgs", "dwArgs", "dwWeightArgs", "AdamParams", "tailTable"} {
+	for _, name := range []string{"gemmArgs", "dwArgs", "dwWeightArgs", "AdamParams", "tailTable", "intGEMMArgs"} {
 		if pkg.Scope().Lookup(name) == nil {
 			return nil, fmt.Errorf("no type %s in %v", name, files)
 		}

@@ -1,0 +1,49 @@
+//go:build amd64 && !purego
+
+package kernels
+
+func gemm8AVX2(g *intGEMMArgs)  { intPanelsWise(g, intGEMM8AVX2) }
+func gemm16AVX2(g *intGEMMArgs) { intPanelsWise(g, intGEMM16AVX2) }
+
+func gemm8AVX512(g *intGEMMArgs) {
+	if g.n > PanelWidth {
+		intGEMM8x2AVX512(g)
+	} else {
+		intGEMM8x1AVX512(g)
+	}
+}
+
+func gemm16AVX512(g *intGEMMArgs) {
+	if g.n > PanelWidth {
+		intGEMM16x2AVX512(g)
+	} else {
+		intGEMM16x1AVX512(g)
+	}
+}
+
+func depthwise8AVX512(d *dw8Args) {
+	const block = 32
+	t := *d
+	for c := 0; c < d.c; c += block {
+		d.channels(&t, c, min(block, d.c-c))
+		depthwise8BlockAVX512(&t)
+	}
+}
+
+func depthwise8AVX2(d *dw8Args) { depthwise8Blocks(d, depthwise8BlockAVX2) }
+
+func quantiseAVX512(q *quantiseArgs) {
+	if q.n%32 == 0 {
+		quantiseRowsAVX512(q)
+	} else {
+		quantiseAVX2(q)
+	}
+}
+
+func quantiseAVX2(q *quantiseArgs) {
+	if q.n%16 == 0 {
+		quantiseRowsAVX2(q)
+	} else {
+		quantiseGeneric(q)
+	}
+}
