@@ -231,6 +231,10 @@ func loadModel(r io.Reader, read func(io.Reader, *format.Limits) (*format.ModelF
 // newModel is the one way to a Model, from training as from a file.
 func newModel(file *format.ModelFile) (*Model, error) {
 	m := &Model{file: file, print: file.Fingerprint(), arch: new(Arch), params: nn.Params{}}
+	var other struct{ Kind string } // what models of package record have
+	if json.Unmarshal(file.Description, &other); other.Kind != "" {
+		return nil, fmt.Errorf("codec: model %q: is for %s, not for pictures", file.Name, other.Kind)
+	}
 	if err := json.Unmarshal(file.Description, m.arch); err != nil {
 		return nil, fmt.Errorf("codec: model %q: description: %w", file.Name, err)
 	}

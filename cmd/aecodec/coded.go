@@ -84,13 +84,9 @@ func loadModel(name string) (*codec.Model, error) {
 	if name == "" {
 		return codec.DefaultModel()
 	}
-	path := name
-	if filepath.Base(name) == name && filepath.Ext(name) == "" {
-		dir, err := codec.ModelDir()
-		if err != nil {
-			return nil, err
-		}
-		path = filepath.Join(dir, name+modelExtension)
+	path, err := modelPath(name)
+	if err != nil {
+		return nil, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -102,6 +98,18 @@ func loadModel(name string) (*codec.Model, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return m, nil
+}
+
+// modelPath returns the file of a model, by its name in the user's model folder or as it is.
+func modelPath(name string) (string, error) {
+	if filepath.Base(name) != name || filepath.Ext(name) != "" {
+		return name, nil
+	}
+	dir, err := codec.ModelDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, name+modelExtension), nil
 }
 
 // loadModels loads what --model names where it can be given several times.

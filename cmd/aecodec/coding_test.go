@@ -322,7 +322,7 @@ func TestUsageErrors(t *testing.T) {
 	workIn(t, "a.png", "b.png")
 	for args, want := range map[string]string{
 		"decod a.aec":                      `unknown command "decod"`,
-		"encode":                           "name at least one picture, or - for standard input",
+		"encode":                           "name at least one file, or - for standard input",
 		"encode --qality 5 a.png":          "unknown flag: --qality",
 		"encode -q 0.5 a.png":              "-q 0.5: quality is from 1 to 100",
 		"encode -q 100.1 a.png":            "-q 100.1: quality is from 1 to 100",
@@ -334,7 +334,7 @@ func TestUsageErrors(t *testing.T) {
 		"encode --target-psnr NaN a.png":   "--target-psnr: NaN is not a positive number",
 		"bench codec -e -1":                "-e -1: effort is from 1 to 9, or 0 for the default",
 		"encode -j -1 a.png":               "-j -1: threads cannot be negative",
-		"encode a.png b.png -o x.aec":      "-o x.aec: one output cannot hold 2 pictures",
+		"encode a.png b.png -o x.aec":      "-o x.aec: one output cannot hold 2 inputs",
 		"decode a.aec -o x.gif":            "-o x.gif: picture: cannot write .gif: use .png, .jpg, .ppm or .pgm",
 		"decode a.aec --to gif":            "--to gif: use png, jpg, ppm or pgm",
 		"decode a.aec -o x.png --to jpg":   "-o x.png and --to jpg disagree",

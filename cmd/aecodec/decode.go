@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
@@ -25,24 +26,29 @@ func (a *app) decodeCommand() *cli.Command {
 	var f decodeFlags
 	cmd := &cli.Command{
 		Use:   "decode FILE.aec...",
-		Short: "Turn .aec files into pictures: PNG, JPEG, PPM, PGM",
-		Long: `Turn .aec files into pictures. An input is a file, a pattern, a folder (the .aec files right in it), or - for standard input.
+		Short: "Turn .aec files into pictures (PNG, JPEG, PPM, PGM) or records (NPY, IDX, CSV, WAV)",
+		Long: `Turn .aec files into pictures or records, whichever they hold. An input is a file, a pattern, a folder (the .aec files right in it), or - for standard input.
 
 Without -o, photo.aec becomes photo.png beside it. -o names a folder if it exists as one, ends in a slash, or has no extension;
 it is created. Otherwise it names the file for the one input, and its extension the format; - is standard output, and the
 default for standard input. An existing file is left alone unless --force is given.
 
 The model that a file was coded with is looked for in the program, in the files of --model, and in the user's model folder.
-JPEG and PPM have no transparency: such a picture is laid on white.`,
+JPEG and PPM have no transparency: such a picture is laid on white.
+
+Records are written as NPY, or as the extension of -o or --to says: .npy, .idx, .csv, .wav or .i16 (raw 16-bit samples). Windows
+of a series are joined in CSV, WAV and raw samples. With one input and a folder for -o they become pictures.`,
 		Example: `  aecodec decode photo.aec
   aecodec decode -o out/ --to jpg *.aec
-  aecodec decode photo.aec -o - | display -`,
+  aecodec decode photo.aec -o - | display -
+  aecodec decode t10k.aec -o digits/
+  aecodec decode --model ecg.aem beats.aec -o beats.csv`,
 		Args: atLeast(1, "name at least one .aec file, or - for standard input"),
 		Run:  func(_ *cli.Command, args []string) error { return a.decode(args, &f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.output, "output", "o", "", "file or folder to write to, or -")
-	flags.StringVar(&f.format, "to", "", "format where -o has no extension to tell: png (default), jpg, ppm or pgm")
+	flags.StringVar(&f.format, "to", "", "format where -o has no extension to tell: png (default), jpg, ppm or pgm; for records npy (default), idx, csv, wav or i16")
 	flags.BoolVar(&f.force, "force", false, "replace existing files")
 	flags.StringSliceVar(&f.models, "model", nil, "more models to decode with (can be given several times)")
 	flags.IntVar(&f.jpegQuality, "jpeg-quality", picture.DefaultJPEGQuality, "quality of JPEG output, 1 to 100")
@@ -54,15 +60,26 @@ func (a *app) decode(args []string, f *decodeFlags) error {
 	extension := ".png"
 	if f.format != "" {
 		extension = "." + f.format
-		if !hasExtension(extension, outputExtensions) {
-			return usagef("--to %s: use png, jpg, ppm or pgm", f.format)
+		if !hasExtension(extension, slices.Concat(outputExtensions, recordExtensions)) {
+			return usagef("--to %s: use png, jpg, ppm or pgm; for records npy, idx, csv, wav or i16", f.format)
 		}
 	}
 	if f.jpegQuality < 1 || f.jpegQuality > 100 {
 		return usagef("--jpeg-quality %d: quality is from 1 to 100", f.jpegQuality)
 	}
 	jobs := findInputs(args, []string{codedExtension})
-	if err := nameOutputs(jobs, f.output, extension, outputExtensions); err != nil {
+	for _, j := range jobs {
+		if j.err == nil && j.in != stdio && holdsRecords(j.in) && f.format == "" {
+			j.extension = recordExtensions[0]
+		}
+	}
+	folder, err := isFolder(f.output)
+	if err != nil {
+		return err
+	}
+	if folder && len(jobs) == 1 && jobs[0].extension != "" {
+		jobs[0].out, jobs[0].folder = f.output, true
+	} else if err := nameOutputs(jobs, f.output, extension, slices.Concat(outputExtensions, recordExtensions)); err != nil {
 		return err
 	}
 	if err := a.checkStdout(jobs); err != nil {
@@ -74,30 +91,39 @@ func (a *app) decode(args []string, f *decodeFlags) error {
 		if filepath.Ext(name) == "" { // "-" and devices
 			name = extension
 		}
-		format, err := picture.FormatOf(name)
-		if err != nil {
-			return usagef("-o %s: %w", j.out, err)
+		if j.folder {
+			continue
+		}
+		if !hasExtension(name, recordExtensions) {
+			if formats[j], err = picture.FormatOf(name); err != nil {
+				return usagef("-o %s: %w", j.out, err)
+			}
 		}
 		if f.format != "" && !strings.EqualFold(filepath.Ext(name), extension) {
 			return usagef("-o %s and --to %s disagree", j.out, f.format)
 		}
-		formats[j] = format
 	}
-	models, err := loadModels(f.models)
+	models, err := loadAnyModels(f.models)
 	if err != nil {
 		return err
 	}
 	return a.batch(jobs, "decoding", func(j *job, threads int) (fmt.Stringer, error) {
-		return a.decodeFile(j, formats[j], f, codec.NewDecoder(&codec.DecoderOptions{Models: models, Threads: threads}))
+		in, err := a.open(j.in)
+		if err != nil {
+			return nil, err
+		}
+		defer in.close()
+		if in.kind == recordsKind {
+			return a.decodeRecords(j, in, f, models, threads)
+		}
+		if formats[j] == "" {
+			return nil, fmt.Errorf("holds a picture: write it to %s", strings.Join(outputExtensions, ", "))
+		}
+		return a.decodeFile(j, in, formats[j], f, codec.NewDecoder(&codec.DecoderOptions{Models: models.images, Threads: threads}))
 	})
 }
 
-func (a *app) decodeFile(j *job, format picture.Format, f *decodeFlags, d *codec.Decoder) (*codingReport, error) {
-	in, err := a.open(j.in)
-	if err != nil {
-		return nil, err
-	}
-	defer in.close()
+func (a *app) decodeFile(j *job, in *input, format picture.Format, f *decodeFlags, d *codec.Decoder) (*codingReport, error) {
 	c, err := a.readCoded(in, d)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
@@ -48,15 +49,21 @@ type encodeFlags struct {
 	targetBPP  float64
 	targetPSNR float64
 	options    codec.Options // what comes of the flags, without Threads
+
+	records    recordFlags
+	maxError   float64
+	bounded    bool   // --max-error was given
+	recordFlag string // one that only records have and that was given, "" if none
+	target     string // the target flag that was given, "" if none
 }
 
 func (a *app) encodeCommand() *cli.Command {
 	var f encodeFlags
 	cmd := &cli.Command{
-		Use:   "encode PICTURE...",
-		Short: "Compress pictures: PNG, JPEG, WebP, TIFF, BMP, PPM, PGM -> .aec",
-		Long: `Compress pictures to .aec files. A picture is a file, a pattern, a folder (the pictures right in it), or - for standard
-input. What a file holds is told by its content, never by its name.
+		Use:   "encode FILE...",
+		Short: "Compress pictures, or records of other data with a model for them, to .aec files",
+		Long: `Compress pictures (PNG, JPEG, WebP, TIFF, BMP, PPM, PGM) to .aec files. A picture is a file, a pattern, a folder (the
+pictures right in it), or - for standard input. What a file holds is told by its content, never by its name.
 
 Without -o, photo.png becomes photo.aec beside it. -o names a folder if it exists as one, ends in a slash, or has no extension;
 it is created. Otherwise it names the file for the one input; - is standard output, and the default for standard input.
@@ -67,12 +74,17 @@ Instead of a quality, --target-size, --target-bpp or --target-psnr say what to r
 a few codings. Sizes and bits per pixel are those of the whole file, which is never larger and at most 2 % smaller; the PSNR is
 reached and exceeded by 0.1 dB at most.
 
-Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.`,
+Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.
+
+With a model for records (--model) the inputs are records: NPY, IDX (also .gz), CSV, WAV, raw 16-bit samples, or a folder of
+pictures of one size. --max-error bounds the error of every value.`,
 		Example: `  aecodec encode *.png
   aecodec encode -q 72.5 -o small/ holiday/
   aecodec encode --target-size 200k *.jpg
-  cat photo.jpg | aecodec encode - > photo.aec`,
-		Args: atLeast(1, "name at least one picture, or - for standard input"),
+  cat photo.jpg | aecodec encode - > photo.aec
+  aecodec encode --model digits.aem t10k-images-idx3-ubyte.gz -o t10k.aec
+  aecodec encode --model ecg.aem --max-error 0.01 --columns t0:t139 beats.csv`,
+		Args: atLeast(1, "name at least one file, or - for standard input"),
 		Run: func(cmd *cli.Command, args []string) error {
 			if err := f.parse(cmd.Flags().Changed); err != nil {
 				return err
@@ -90,6 +102,9 @@ Colour profile (ICC), EXIF and XMP of PNG, JPEG and WebP are kept.`,
 	flags.BoolVar(&f.force, "force", false, "replace existing files")
 	flags.StringVar(&f.model, "model", "", "model file to code with (default: the embedded one)")
 	flags.BoolVar(&f.strip, "strip", false, "drop colour profile, EXIF and XMP")
+	f.records.add(flags)
+	flags.Float64Var(&f.maxError, "max-error", 0, "records: let no value be off by more than this; 0 is without loss (uint8 and 16-bit samples)")
+	flags.IntVar(&f.records.Rate, "rate", 0, "samples a second of raw samples")
 	return cmd
 }
 
@@ -112,6 +127,13 @@ func (f *encodeFlags) parse(given func(name string) bool) error {
 		}
 		chosen = name
 	}
+	f.target = strings.TrimPrefix(chosen, "quality")
+	for _, name := range recordFlagNames {
+		if given(name) {
+			f.recordFlag = name
+		}
+	}
+	f.bounded = given("max-error")
 	o, err := &f.options, error(nil)
 	switch chosen {
 	case "target-size":
@@ -158,15 +180,24 @@ func parseBytes(s string) (int64, error) {
 }
 
 func (a *app) encode(args []string, f *encodeFlags) error {
+	model, records, err := loadAnyModel(f.model)
+	if err != nil {
+		return err
+	}
+	if records != nil {
+		if f.target != "" {
+			return usagef("--%s is for pictures, not for records", f.target)
+		}
+		return a.encodeRecords(args, f, records)
+	}
+	if f.recordFlag != "" {
+		return usagef("--%s is for records, and they take a model for them (--model)", f.recordFlag)
+	}
 	jobs := findInputs(args, pictureExtensions)
 	if err := nameOutputs(jobs, f.output, codedExtension, append([]string{codedExtension}, pictureExtensions...)); err != nil {
 		return err
 	}
 	if err := a.checkStdout(jobs); err != nil {
-		return err
-	}
-	model, err := loadModel(f.model)
-	if err != nil {
 		return err
 	}
 	return a.batch(jobs, "encoding", func(j *job, threads int) (fmt.Stringer, error) {

@@ -20,11 +20,16 @@ Put into the user's model folder, it is found without being named.`,
 			if output == "" {
 				return usagef("-o: name the model file to write")
 			}
-			m, err := loadModel(model)
+			m, r, err := loadAnyModel(model)
 			if err != nil {
 				return err
 			}
-			_, err = a.writeOutput(output, force, func(w io.Writer) error { return m.Save(w, true) })
+			_, err = a.writeOutput(output, force, func(w io.Writer) error {
+				if r != nil {
+					return r.Save(w, true)
+				}
+				return m.Save(w, true)
+			})
 			return err
 		},
 	}

@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/codec"
 	"github.com/aecodec/aecodec/codec/picture"
+	"github.com/aecodec/aecodec/codec/record"
 )
 
 func (a *app) infoCommand() *cli.Command {
@@ -28,30 +30,35 @@ Without a file it describes the model in use: the one of --model, or the embedde
 					models = []string{""}
 				}
 				for _, name := range models {
-					m, err := loadModel(name)
+					m, r, err := loadAnyModel(name)
 					if err != nil {
 						return err
 					}
-					if err := a.show(newModelReport(name, m)); err != nil {
+					var report fmt.Stringer
+					if r != nil {
+						report = newRecordModelReport(name, r)
+					} else {
+						report = newModelReport(name, m)
+					}
+					if err := a.show(report); err != nil {
 						return err
 					}
 				}
 				return nil
 			}
-			more, err := loadModels(models)
+			more, err := loadAnyModels(models)
 			if err != nil {
 				return err
 			}
-			d := codec.NewDecoder(&codec.DecoderOptions{Models: more})
 			jobs := findInputs(args, []string{codedExtension})
-			return a.batch(jobs, "reading", func(j *job, _ int) (fmt.Stringer, error) { return a.describe(j.in, d) })
+			return a.batch(jobs, "reading", func(j *job, _ int) (fmt.Stringer, error) { return a.describe(j.in, more) })
 		},
 	}
 	cmd.Flags().StringSliceVar(&models, "model", nil, "model to describe, or to know besides the embedded one")
 	return cmd
 }
 
-func (a *app) describe(name string, d *codec.Decoder) (fmt.Stringer, error) {
+func (a *app) describe(name string, more *models) (fmt.Stringer, error) {
 	in, err := a.open(name)
 	if err != nil {
 		return nil, err
@@ -59,12 +66,30 @@ func (a *app) describe(name string, d *codec.Decoder) (fmt.Stringer, error) {
 	defer in.close()
 	switch in.kind {
 	case codedKind, unknownKind:
-		info, err := d.DecodeInfo(in)
+		info, err := codec.NewDecoder(&codec.DecoderOptions{Models: more.images}).DecodeInfo(in)
 		if err != nil {
 			return nil, err
 		}
 		return newCodedReport(name, info), nil
+	case recordsKind:
+		info, err := record.DecodeInfo(in, more.recordOptions(0))
+		if err != nil {
+			return nil, err
+		}
+		return newRecordsInfo(name, info), nil
+	case dataKind:
+		return nil, errors.New("holds records that are not coded: aecodec encode --model takes them")
 	case modelKind:
+		r, err := record.LoadModel(bufio.NewReader(in))
+		if !errors.Is(err, record.ErrModelKind) {
+			if err != nil {
+				return nil, err
+			}
+			return newRecordModelReport(name, r), nil
+		}
+		if err := in.rewind(); err != nil {
+			return nil, err
+		}
 		m, err := codec.LoadModel(bufio.NewReader(in))
 		if err != nil {
 			return nil, err

@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"github.com/aecodec/aecodec/codec/picture"
+	"github.com/aecodec/aecodec/codec/record"
+	"github.com/aecodec/aecodec/format"
 )
 
 const codedExtension = ".aec"
@@ -26,6 +28,8 @@ const (
 	pictureKind      // any of the formats of package picture
 	codedKind        // .aec
 	modelKind        // .aem
+	recordsKind      // .aec, of records
+	dataKind         // records in a format of package record that is told by its content
 )
 
 // input is a file that can be read several times.
@@ -103,12 +107,18 @@ func sniff(r *bufio.Reader) (kind, error) {
 	case len(head) == 0:
 		return 0, errors.New("empty file")
 	case bytes.HasPrefix(head, []byte("\xaeAEC")): // what follows tells damage, which the decoder names
+		if k, ok := format.FileKind(head); ok && k == format.KindRecords {
+			return recordsKind, nil
+		}
 		return codedKind, nil
 	case bytes.HasPrefix(head, []byte("\xaeAEM")):
 		return modelKind, nil
 	}
 	if _, ok := picture.Sniff(head); ok {
 		return pictureKind, nil
+	}
+	if _, ok := record.Sniff(head, ""); ok {
+		return dataKind, nil
 	}
 	return unknownKind, nil
 }
@@ -121,8 +131,12 @@ func (in *input) rewind() error {
 // readPicture decodes the picture of an input and reserves its share of the memory; release gives it back.
 func (a *app) readPicture(in *input) (m image.Image, release func(), err error) {
 	switch in.kind {
+	case recordsKind:
+		return nil, nil, errors.New("is no picture but an aecodec file of records")
 	case codedKind, modelKind:
 		return nil, nil, errors.New("is no picture but an aecodec file")
+	case dataKind:
+		return nil, nil, errors.New("is no picture but holds records, which take a model for them (--model)")
 	case unknownKind:
 		return nil, nil, errors.New("is no picture: neither PNG, JPEG, WebP, TIFF, BMP, PPM nor PGM")
 	}

@@ -14,8 +14,18 @@ const stdio = "-" // standard input or output in the place of a file name
 
 // job is one file to be worked on. A job whose input could not be found carries the reason, so that it is reported in its turn.
 type job struct {
-	in, out string
-	err     error
+	in, out   string
+	err       error
+	extension string // of a name made up for out, where it is not that of the other jobs
+	folder    bool   // out is a folder for many files
+}
+
+// made returns the extension for a name made up for the job's output.
+func (j *job) made(extension string) string {
+	if j.extension != "" {
+		return j.extension
+	}
+	return extension
 }
 
 // findInputs turns arguments into jobs: "-", files, patterns (for shells that leave them alone), and folders, of which the
@@ -100,7 +110,7 @@ func nameOutputs(jobs []*job, to, extension string, known []string) error {
 		for _, j := range jobs {
 			j.out = stdio
 			if j.in != stdio {
-				j.out = replaceExtension(j.in, extension)
+				j.out = replaceExtension(j.in, j.made(extension))
 			}
 		}
 	case folder:
@@ -112,7 +122,7 @@ func nameOutputs(jobs []*job, to, extension string, known []string) error {
 		if to != stdio && !hasExtension(to, known) {
 			hint = " (a folder's name ends in " + string(os.PathSeparator) + ")"
 		}
-		return usagef("-o %s: one output cannot hold %d pictures%s", to, len(jobs), hint)
+		return usagef("-o %s: one output cannot hold %d inputs%s", to, len(jobs), hint)
 	default:
 		jobs[0].out = to
 	}
@@ -138,7 +148,7 @@ func nameInFolder(jobs []*job, dir, extension string) error {
 		if j.in == stdio {
 			return usagef("-o %s: standard input has no name to use in a folder; give a file name", dir)
 		}
-		j.out = filepath.Join(dir, replaceExtension(filepath.Base(j.in), extension))
+		j.out = filepath.Join(dir, replaceExtension(filepath.Base(j.in), j.made(extension)))
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return fmt.Errorf("%s: %w", dir, cause(err))

@@ -65,6 +65,9 @@ const (
 	maxMACs     = 1 << 38 // of a network for one record
 )
 
+// ErrModelKind is the cause of an error of LoadModel: the model is for pictures.
+var ErrModelKind = errors.New("is no model for records")
+
 // description is what a model file says about the decoder, in JSON.
 type description struct {
 	Kind    string      `json:"kind"` // descriptionKind
@@ -90,7 +93,7 @@ func kindOf(values string) Kind {
 func (d *description) check() (nn.Shape, error) {
 	switch {
 	case d.Kind != descriptionKind:
-		return nn.Shape{}, errors.New("is no model for records")
+		return nn.Shape{}, ErrModelKind
 	case kindOf(d.Values) == 0:
 		return nn.Shape{}, fmt.Errorf("unknown values %q", d.Values)
 	case len(d.Latent) != 3:
