@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/aecodec/aecodec/codec/nn"
 	"github.com/aecodec/aecodec/format"
@@ -12,10 +13,13 @@ import (
 )
 
 // A residual is what the latents of a group of records miss, in whole steps, so
-// that no value is off by more than the bound. It is large where the records
-// have edges, and where all records of the group differ from what the model
-// makes of them; both are known to the decoder, or cheap to tell it. So values
-// are sorted into contexts, each with a table of its own that goes along.
+// that no value is off by more than the bound.
+//
+// The values of a record are coded in passes, from a coarse grid to the finest
+// (see grid.go), so that most are coded when values on all sides are known. What
+// the decoder missed there tells what it will miss here: it corrects the
+// prediction, and it chooses the context, each of which has a table of its own
+// that goes along.
 
 // bound is a limit for the error of values, and the step that keeps it.
 type bound struct {
@@ -103,85 +107,148 @@ func (b *bound) apply(k int64, x float32) float32 {
 }
 
 // Contexts: whether a value is at an end of the range, so that its residual can
-// only go to one side; the class of its position in the record; how much the
+// only go to one side; how much the decoder missed around it; how much the
 // decoder's values differ around it.
 const (
-	activities      = 12
-	positionClasses = 8
-	contexts        = 2 * positionClasses * activities
+	misses     = 11
+	activities = 10
+	contexts   = 2 * misses * activities
 
-	// Flags of a residual.
-	usePositions  = 1
+	missUnknown = 0 // nothing around it is known
+	missFlat    = 1 // all that is known around it is equal
+	missMost    = 2 // all but one
+	missLeast   = 3
+
+	// Flags of a residual: which parts of a context count.
+	useMisses     = 1
 	useActivities = 2
 	storedValues  = 4 // no residual: the values themselves follow
 )
 
-// activity is the difference of value j of a record from its neighbours, in
-// steps, as the number of bits: 0 to activities-1.
-func (b *bound) activity(x []float32, d nn.Shape, j int, step float32) int {
-	row, column := j/(d.W*d.C), j/d.C%d.W
-	sum := float32(0)
-	add := func(i int) {
-		e := x[j] - x[i]
-		if e < 0 {
-			e = -e
-		}
-		sum += e
+// merge returns the context of which only the parts in flags count.
+func merge(context uint8, flags byte) uint8 {
+	c := int(context)
+	side, miss, activity := c/(misses*activities), c/activities%misses, c%activities
+	if flags&useMisses == 0 {
+		miss = 0
 	}
-	if column > 0 {
-		add(j - d.C)
+	if flags&useActivities == 0 {
+		activity = 0
 	}
-	if column < d.W-1 {
-		add(j + d.C)
-	}
-	if row > 0 {
-		add(j - d.W*d.C)
-	}
-	if row < d.H-1 {
-		add(j + d.W*d.C)
-	}
-	if sum /= step; sum < 1<<(activities-2) {
-		return bits.Len32(uint32(sum))
-	}
-	return activities - 1
+	return uint8((side*misses+miss)*activities + activity)
 }
 
-// side tells to which side residuals can go from a value of the decoder: 0
-// both, 1 up, -1 down.
-func (b *bound) side(x float32) int64 {
+// levels returns the number of bits of a size in steps, below limit.
+func levels(size float32, limit int) int {
+	if size < float32(uint32(1)<<(limit-2)) {
+		return bits.Len32(uint32(size))
+	}
+	return limit - 1
+}
+
+// side tells to which side residuals can go from a prediction: 0 both, 1 up, -1
+// down.
+func (b *bound) side(p float32) int64 {
 	switch {
 	case b.kind != Uint8:
-	case x == 0:
+	case p == 0:
 		return 1
-	case x == 255:
+	case p == 255:
 		return -1
 	}
 	return 0
 }
 
-// contextsOf returns the context of each value of the decoder. positions are the
-// classes of the positions in a record, nil if they are not used.
-func (b *bound) contextsOf(x []float32, d nn.Shape, positions []uint8, flags byte, shift uint) []uint8 {
-	step := float32(b.step * float32(uint64(1)<<shift))
-	out := make([]uint8, len(x))
-	for at := 0; at < len(x); at += d.Len() {
-		record := x[at:][:d.Len()]
-		for j, v := range record {
-			c := 0
-			if b.side(v) != 0 {
-				c = positionClasses
+// surroundings are what is known around a value.
+type surroundings struct {
+	n        int     // values known
+	mean     float32 // of what the decoder missed there
+	size     float32 // mean of its magnitude
+	equal    int     // of them have this value, the most that agree
+	value    float32
+	activity float32 // differences of the decoder's values
+}
+
+// look returns the surroundings of value i of a record [H, W, C]: x is what the
+// decoder made of it, y what is known. Sums are in the order of the neighbours.
+func look(x, y []float32, d nn.Shape, row, column, channel int, neighbours [][2]int) (s surroundings) {
+	i := (row*d.W+column)*d.C + channel
+	var known [4]float32
+	for _, o := range neighbours {
+		r, c := row+o[0], column+o[1]
+		if r < 0 || r >= d.H || c < 0 || c >= d.W {
+			continue
+		}
+		j := (r*d.W+c)*d.C + channel
+		missed := y[j] - x[j]
+		s.mean += missed
+		s.size += max(missed, -missed)
+		difference := x[j] - x[i]
+		s.activity += max(difference, -difference)
+		known[s.n] = y[j]
+		s.n++
+	}
+	if s.n > 0 {
+		s.mean /= float32(s.n)
+		s.size /= float32(s.n)
+	}
+	for k, v := range known[:s.n] {
+		equal := 1
+		for _, other := range known[k+1 : s.n] {
+			if other == v {
+				equal++
 			}
-			if positions != nil {
-				c += int(positions[j])
-			}
-			c *= activities
-			if flags&useActivities != 0 {
-				c += b.activity(record, d, j, step)
-			}
-			out[at+j] = uint8(c)
+		}
+		if equal > s.equal {
+			s.equal, s.value = equal, v
 		}
 	}
-	return out
+	return s
+}
+
+// agree tells whether all that is known around a value, or all but one, have one
+// value: that is what this one is likely to have, in pictures with flat areas
+// and where signals are cut off.
+func (s *surroundings) agree() bool { return s.equal >= 2 && s.equal >= s.n-1 }
+
+// weightSteps is the unit of the weight of a correction.
+const weightSteps = 8
+
+// predict returns what value x of the decoder is expected to be. It decides what
+// is decoded, so every operation is rounded by itself.
+func (b *bound) predict(x float32, s *surroundings, weight byte) float32 {
+	p := x
+	switch {
+	case s.agree():
+		return s.value
+	case s.n > 0:
+		p = x + float32(s.mean*(float32(weight)/weightSteps))
+	}
+	if b.kind == Uint8 {
+		return float32(round8(p))
+	}
+	if !(p >= -math.MaxFloat32 && p <= math.MaxFloat32) {
+		return x
+	}
+	return p
+}
+
+// context returns the context of a value with prediction p. unit is the least
+// residual that the symbols resolve.
+func (b *bound) context(p float32, s *surroundings, unit float32) uint8 {
+	c := 0
+	if b.side(p) != 0 {
+		c = misses
+	}
+	switch {
+	case s.agree() && s.equal == s.n:
+		c += missFlat
+	case s.agree():
+		c += missMost
+	case s.n > 0:
+		c += missLeast + levels(2*s.size/unit, misses-missLeast)
+	}
+	return uint8(c*activities + levels(s.activity/unit, activities))
 }
 
 // Sizes of residuals are told apart by bucket: one for each of 0 to 4, then two
@@ -271,71 +338,101 @@ func residualTable(weights []byte, oneSided bool) (*format.Table, error) {
 	return format.NewTable(int32(from), format.BuildFreq(p))
 }
 
-// positionTable codes differences of the classes of neighbouring positions.
-var positionTable = func() *format.TableSet {
-	p := make([]float64, 2*positionClasses)
-	for i := range p[:2*positionClasses-1] {
-		d := i - (positionClasses - 1)
-		p[i] = math.Ldexp(1, -max(d, -d))
-	}
-	p[len(p)-1] = math.Ldexp(1, -positionClasses)
-	t, err := format.NewTable(-(positionClasses - 1), format.BuildFreq(p))
-	if err != nil {
-		panic(err) // all of it is constant
-	}
-	set, err := format.NewTableSet([]*format.Table{t})
-	if err != nil {
-		panic(err)
-	}
-	return set
-}()
+// coding is a residual on its way: what the encoder or the decoder knows.
+type coding struct {
+	*bound
+	d     nn.Shape
+	x, y  []float32 // what the decoder of the model made, and what is decoded
+	shift uint
+	unit  float32
+	// Symbols and contexts in the order of the passes.
+	sym     []int32
+	context []uint8
+}
 
-// append codes the residual of records whose values are v where the decoder has
-// x.
+func (b *bound) newCoding(x []float32, d nn.Shape, shift uint) *coding {
+	return &coding{
+		bound: b, d: d, x: x, y: make([]float32, len(x)), shift: shift,
+		unit: float32(b.step * float32(uint64(1)<<shift)),
+	}
+}
+
+// walk calls visit for every value of a pass, in order.
+func (c *coding) walk(p *pass, visit func(i int, s *surroundings)) {
+	size := c.d.Len()
+	for at := 0; at < len(c.x); at += size {
+		x, y := c.x[at:at+size], c.y[at:at+size]
+		p.positions(c.d, func(row, column int) {
+			for channel := range c.d.C {
+				s := look(x, y, c.d, row, column, channel, p.neighbours)
+				visit(at+(row*c.d.W+column)*c.d.C+channel, &s)
+			}
+		})
+	}
+}
+
+// fitWeight returns the weight that makes corrections of a pass right on average.
+func (c *coding) fitWeight(p *pass, v []float32) byte {
+	var product, square float64
+	c.walk(p, func(i int, s *surroundings) {
+		if !s.agree() {
+			m := float64(s.mean)
+			product += float64(m * (float64(v[i]) - float64(c.x[i])))
+			square += float64(m * m)
+		}
+	})
+	if w := math.Round(weightSteps * product / square); w > 0 {
+		return byte(min(w, weightSteps))
+	}
+	return 0
+}
+
+// append codes the residual of records whose values are v where the decoder of
+// the model has x.
 func (b *bound) append(dst []byte, v, x []float32, d nn.Shape) ([]byte, error) {
-	finish(b.kind, x)
-	k := make([]int64, len(v))
-	var exceptions []int
-	sum := uint64(0)
-	for i := range v {
-		var ok bool
-		if k[i], ok = b.steps(v[i], x[i]); !ok {
-			exceptions = append(exceptions, i)
-		}
-		sum += uint64(max(k[i], -k[i]))
-	}
 	// Low bits of large residuals are noise: they are not worth a table.
-	shift := uint(max(bits.Len64(sum/uint64(len(v)))-6, 0))
+	sum := 0.
+	for i := range v {
+		sum += min(math.Abs(float64(v[i])-float64(x[i]))/float64(b.step), limitSteps)
+	}
+	c := b.newCoding(x, d, uint(max(bits.Len64(uint64(sum/float64(len(v))))-6, 0)))
 	low := bitWriter{}
-	sym := make([]int32, len(v))
-	for i, r := range k {
-		low.write(uint64(r)&(1<<shift-1), shift)
-		r >>= shift
-		if b.side(x[i]) < 0 {
-			r = -r
-		}
-		sym[i] = int32(r)
+	var exceptions []int
+	var weights []byte
+	var ends []int // of the passes, in symbols
+	for i := range passes {
+		p := &passes[i]
+		weight := c.fitWeight(p, v)
+		weights = append(weights, weight)
+		c.walk(p, func(i int, s *surroundings) {
+			at := c.predict(x[i], s, weight)
+			k, ok := b.steps(v[i], at)
+			if c.y[i] = b.apply(k, at); !ok {
+				exceptions = append(exceptions, i)
+				c.y[i] = v[i]
+			}
+			low.write(uint64(k)&(1<<c.shift-1), c.shift)
+			k >>= c.shift
+			if b.side(at) < 0 {
+				k = -k
+			}
+			c.sym = append(c.sym, int32(k))
+			c.context = append(c.context, b.context(at, s, c.unit))
+		})
+		ends = append(ends, len(c.sym))
 	}
-	// The contexts that pay depend on how much there is to code.
-	best := newSorting(b, sym, x, d, 0, shift)
-	for _, flags := range []byte{useActivities, usePositions | useActivities} {
-		if flags&usePositions != 0 && len(v) < minPositionRecords*d.Len() {
-			continue
-		}
-		if s := newSorting(b, sym, x, d, flags, shift); s.cost < best.cost {
-			best = s
-		}
-	}
+	flags := c.cheapest()
 	before := len(dst)
-	dst = binary.AppendUvarint(append(dst, best.flags), uint64(len(exceptions)))
+	dst = append(append(append(dst, flags, byte(c.shift)), weights...), low.bytes()...)
+	slices.Sort(exceptions)
+	dst = binary.AppendUvarint(dst, uint64(len(exceptions)))
 	last := 0
 	for _, i := range exceptions {
 		dst = binary.AppendUvarint(dst, uint64(i-last))
 		dst = binary.LittleEndian.AppendUint32(dst, math.Float32bits(v[i]))
 		last = i
 	}
-	dst = append(append(dst, byte(shift)), low.bytes()...)
-	dst, err := best.append(dst, sym)
+	dst, err := c.appendSymbols(dst, flags, ends)
 	if err != nil {
 		return nil, err
 	}
@@ -384,238 +481,248 @@ func (b *bound) restore(data []byte, v []float32) error {
 	return nil
 }
 
-// minPositionRecords is the least number of records whose common errors may be
-// worth telling.
-const minPositionRecords = 16
-
-// classifyPositions returns a class for each position of a record: the binary
-// logarithm of the mean size of its symbols.
-func classifyPositions(sym []int32, size int) []uint8 {
-	sums := make([]uint64, size)
-	total := uint64(0)
-	for i, v := range sym {
-		a := uint64(max(v, -v))
-		sums[i%size] += a
-		total += a
-	}
-	out := make([]uint8, size)
-	for j, s := range sums {
-		// The mean of all is in class 4.
-		out[j] = uint8(min(bits.Len64(s*uint64(size)*8/max(total, 1)), positionClasses-1))
-	}
-	return out
-}
-
-// sorting is one way to sort symbols into contexts.
-type sorting struct {
-	flags     byte
-	positions []uint8
-	index     []uint8
-	counts    [contexts][]int // of buckets and the escape; nil where not used
-	cost      float64         // about how many bits it all takes
-}
-
-func newSorting(b *bound, sym []int32, x []float32, d nn.Shape, flags byte, shift uint) *sorting {
-	s := &sorting{flags: flags}
-	if flags&usePositions != 0 {
-		s.positions = classifyPositions(sym, d.Len())
-		s.cost += 2 * float64(d.Len())
-	}
-	s.index = b.contextsOf(x, d, s.positions, flags, shift)
-	for i, c := range s.index {
-		if s.counts[c] == nil {
-			s.counts[c] = make([]int, buckets+1)
+// count returns the counts of buckets and the escape by context, nil where there
+// are none.
+func (c *coding) count(flags byte) *[contexts][]int {
+	var counts [contexts][]int
+	for i, full := range c.context {
+		context := merge(full, flags)
+		if counts[context] == nil {
+			counts[context] = make([]int, buckets+1)
 		}
-		s.counts[c][bucketOf(uint32(max(sym[i], -sym[i])))]++
+		counts[context][bucketOf(uint32(max(c.sym[i], -c.sym[i])))]++
 	}
-	for _, n := range s.counts {
-		total, last := 0, 0
-		for i, m := range n {
-			if m > 0 {
-				total, last = total+m, min(i, buckets-1)
-			}
+	return &counts
+}
+
+// cheapest returns the flags with which symbols and tables take least.
+func (c *coding) cheapest() byte {
+	best, least := byte(0), math.Inf(1)
+	for flags := byte(0); flags <= useMisses|useActivities; flags++ {
+		if bits := estimate(c.count(flags)); bits < least {
+			best, least = flags, bits
+		}
+	}
+	return best
+}
+
+// estimate returns about how many bits symbols and tables take.
+func estimate(counts *[contexts][]int) (sum float64) {
+	for _, n := range counts {
+		total := 0
+		for _, m := range n {
+			total += m
 		}
 		for i, m := range n {
 			if m > 0 {
-				s.cost -= float64(m) * kernels.Log64(float64(m)/float64(total)) / math.Ln2
+				sum -= float64(m) * kernels.Log64(float64(m)/float64(total)) / math.Ln2
 				if i >= singles { // half a doubling, or an escape's code
-					s.cost += float64(m) * float64(i-singles+2) / 2
+					sum += float64(m) * float64(i-singles+2) / 2
 				}
 			}
 		}
 		if n != nil {
-			s.cost += float64(8 * (last + 3))
+			sum += float64(8 * (usedBuckets(n) + 3))
 		}
 	}
-	return s
+	return sum
 }
 
-// append codes the symbols, after all that is needed to decode them.
-func (s *sorting) append(dst []byte, sym []int32) ([]byte, error) {
-	if s.positions != nil {
-		diff := make([]int32, len(s.positions))
-		last := int32(0)
-		for j, c := range s.positions {
-			diff[j] = int32(c) - last
-			last = int32(c)
+// usedBuckets returns how many buckets a table needs, at least one.
+func usedBuckets(n []int) int {
+	used := buckets
+	for used > 1 && n[used-1] == 0 {
+		used--
+	}
+	return used
+}
+
+// appendSymbols codes the tables and, pass by pass, the symbols.
+func (c *coding) appendSymbols(dst []byte, flags byte, ends []int) ([]byte, error) {
+	var tables []contextTable
+	for i, n := range c.count(flags) {
+		if n != nil {
+			used := usedBuckets(n)
+			tables = append(tables, contextTable{i, weigh(append(n[:used:used], n[buckets]))})
 		}
-		stream, err := format.EncodeSymbols(nil, positionTable, make([]uint8, len(diff)), diff)
+	}
+	dst = append(dst, byte(len(tables)))
+	next := 0
+	for _, t := range tables {
+		dst = append(dst, byte(t.context-next), byte(len(t.weights)-1))
+		dst = append(dst, t.weights...)
+		next = t.context + 1
+	}
+	set, number, err := residualTables(tables)
+	if err != nil {
+		return nil, err
+	}
+	at := 0
+	for _, end := range ends {
+		index := make([]uint8, end-at)
+		for i := range index {
+			index[i] = number[merge(c.context[at+i], flags)]
+		}
+		stream, err := format.EncodeSymbols(nil, set, index, c.sym[at:end])
 		if err != nil {
 			return nil, err
 		}
 		dst = binary.AppendUvarint(dst, uint64(len(stream)))
 		dst = append(dst, stream...)
+		at = end
 	}
-	weights := make([][]byte, contexts)
-	for c, n := range s.counts {
-		if n == nil {
-			continue
-		}
-		used := buckets
-		for used > 1 && n[used-1] == 0 {
-			used--
-		}
-		weights[c] = weigh(append(n[:used:used], n[buckets]))
-		dst = append(dst, byte(used))
-		dst = append(dst, weights[c]...)
-	}
-	set, err := residualTables(s.index, weights)
-	if err != nil {
-		return nil, err
-	}
-	return format.EncodeSymbols(dst, set, s.index, sym)
+	return dst, nil
 }
 
-// residualTables makes the tables of the contexts that are used and turns the
-// contexts of index into their numbers.
-func residualTables(index []uint8, weights [][]byte) (*format.TableSet, error) {
+// contextTable is the table of a context, as weights.
+type contextTable struct {
+	context int
+	weights []byte
+}
+
+// residualTables makes the tables and returns their numbers by context; those
+// without one have format.Skip.
+func residualTables(tables []contextTable) (*format.TableSet, *[contexts]uint8, error) {
 	var number [contexts]uint8
+	for i := range number {
+		number[i] = format.Skip
+	}
 	var list []*format.Table
-	for c, w := range weights {
-		if w == nil {
-			continue
-		}
-		t, err := residualTable(w, c >= contexts/2)
+	for _, t := range tables {
+		table, err := residualTable(t.weights, t.context >= contexts/2)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		number[c] = uint8(len(list))
-		list = append(list, t)
+		number[t.context] = uint8(len(list))
+		list = append(list, table)
 	}
-	for i, c := range index {
-		index[i] = number[c]
-	}
-	return format.NewTableSet(list)
+	set, err := format.NewTableSet(list)
+	return set, &number, err
 }
 
-// read decodes what append wrote and adds it to the decoder's values x.
+// read decodes what append wrote, where the decoder of the model has x, and
+// writes the values there.
 func (b *bound) read(data []byte, x []float32, d nn.Shape) error {
-	finish(b.kind, x)
 	r := reader{data: data}
 	flags := r.byte()
 	if flags == storedValues && !r.short {
 		return b.restore(r.data, x)
 	}
-	if flags&^(usePositions|useActivities) != 0 {
+	if flags&^(useMisses|useActivities) != 0 {
 		return corrupt("residual", "unknown flags 0x%02x", flags)
-	}
-	n := r.uvarint()
-	if n > uint64(len(x)) || n > uint64(len(r.data)) || n > 0 && b.kind == Uint8 {
-		return corrupt("residual", "%d exceptions", n)
-	}
-	type exception struct {
-		at int
-		v  float32
-	}
-	exceptions := make([]exception, n)
-	at := uint64(0)
-	for i := range exceptions {
-		at += min(r.uvarint(), uint64(len(x)))
-		v := math.Float32frombits(binary.LittleEndian.Uint32(r.bytes(4)))
-		if at >= uint64(len(x)) || math.Float32bits(v)&infBits == infBits {
-			return corrupt("residual", "exception %d is wrong", i)
-		}
-		exceptions[i] = exception{int(at), v}
 	}
 	shift := uint(r.byte())
 	if shift > maxShift {
 		return corrupt("residual", "shift of %d bits", shift)
 	}
+	weights := r.bytes(len(passes))
 	low := bitReader{data: r.bytes((len(x)*int(shift) + 7) / 8)}
-	if r.short {
-		return corrupt("residual", "data end too early")
-	}
-	sym, err := b.readSymbols(&r, x, d, flags, shift)
+	exceptions, err := b.readExceptions(&r, len(x))
 	if err != nil {
 		return err
 	}
-	for i, s := range sym {
-		k := int64(s)
-		if b.side(x[i]) < 0 {
-			k = -k
-		}
-		y := b.apply(k<<shift|int64(low.read(shift)), x[i])
-		if math.Float32bits(y)&infBits == infBits {
-			return corrupt("residual", "a value is not finite")
-		}
-		x[i] = y
+	tables, err := readTables(&r)
+	if err != nil {
+		return err
 	}
-	for _, e := range exceptions {
-		x[e.at] = e.v
+	set, number, err := residualTables(tables)
+	if err != nil {
+		return err
 	}
+	c := b.newCoding(x, d, shift)
+	for i := range passes {
+		if weights[i] > weightSteps {
+			return corrupt("residual", "weight %d of pass %d", weights[i], i)
+		}
+		stream, rest, err := takeBytes(r.data, "residual")
+		if err != nil {
+			return err
+		}
+		r.data = rest
+		if err := c.readPass(i, weights[i], flags, stream, set, number, &low, exceptions); err != nil {
+			return err
+		}
+	}
+	if len(r.data) > 0 {
+		return corrupt("residual", "%d bytes too many", len(r.data))
+	}
+	copy(x, c.y)
 	return nil
 }
 
 // maxShift is the most low bits that append makes of limitSteps.
-const maxShift = 18
+const maxShift = 19
 
-func (b *bound) readSymbols(r *reader, x []float32, d nn.Shape, flags byte, shift uint) ([]int32, error) {
-	var positions []uint8
-	if flags&usePositions != 0 {
-		stream, rest, err := takeBytes(r.data, "residual")
-		if err != nil {
-			return nil, err
-		}
-		r.data = rest
-		diff := make([]int32, d.Len())
-		if err := format.DecodeSymbols(stream, positionTable, make([]uint8, len(diff)), diff); err != nil {
-			return nil, fmt.Errorf("residual: %w", err)
-		}
-		positions = make([]uint8, len(diff))
-		last := int32(0)
-		for j, v := range diff {
-			if last += v; last < 0 || last >= positionClasses {
-				return nil, corrupt("residual", "class %d of position %d", last, j)
-			}
-			positions[j] = uint8(last)
-		}
+// readExceptions reads values that are kept as they are, by position.
+func (b *bound) readExceptions(r *reader, size int) (map[int]float32, error) {
+	n := r.uvarint()
+	if n > uint64(size) || n > uint64(len(r.data)) || n > 0 && b.kind == Uint8 {
+		return nil, corrupt("residual", "%d exceptions", n)
 	}
-	index := b.contextsOf(x, d, positions, flags, shift)
-	var used [contexts]bool
-	for _, c := range index {
-		used[c] = true
-	}
-	weights := make([][]byte, contexts)
-	for c := range weights {
-		if !used[c] {
-			continue
+	exceptions := make(map[int]float32, n)
+	at := uint64(0)
+	for i := range n {
+		at += min(r.uvarint(), uint64(size))
+		u := binary.LittleEndian.Uint32(r.bytes(4))
+		if r.short || at >= uint64(size) || u&infBits == infBits {
+			return nil, corrupt("residual", "exception %d is wrong", i)
 		}
+		exceptions[int(at)] = math.Float32frombits(u)
+	}
+	return exceptions, nil
+}
+
+func readTables(r *reader) ([]contextTable, error) {
+	tables := make([]contextTable, r.byte())
+	next := 0
+	for i := range tables {
+		context := next + int(r.byte())
 		n := int(r.byte())
-		if n < 1 || n > buckets {
-			return nil, corrupt("residual", "table %d of %d sizes", c, n)
+		if context >= contexts || n < 1 || n > buckets {
+			return nil, corrupt("residual", "table %d is wrong", i)
 		}
-		weights[c] = r.bytes(n + 1)
+		tables[i] = contextTable{context, r.bytes(n + 1)}
+		next = context + 1
 	}
-	if r.short {
+	if r.short || len(tables) == 0 {
 		return nil, corrupt("residual", "data end too early")
 	}
-	set, err := residualTables(index, weights)
-	if err != nil {
-		return nil, err
+	return tables, nil
+}
+
+// readPass decodes the values of a pass.
+func (c *coding) readPass(pass int, weight, flags byte, stream []byte, set *format.TableSet, number *[contexts]uint8, low *bitReader, exceptions map[int]float32) error {
+	index := c.context[:0]
+	var at []int
+	var predicted []float32
+	missing := false
+	c.walk(&passes[pass], func(i int, s *surroundings) {
+		p := c.predict(c.x[i], s, weight)
+		t := number[merge(c.bound.context(p, s, c.unit), flags)]
+		missing = missing || t == format.Skip
+		index, at, predicted = append(index, t), append(at, i), append(predicted, p)
+	})
+	if missing {
+		return corrupt("residual", "pass %d needs a table that is missing", pass)
 	}
-	sym := make([]int32, len(x))
-	if err := format.DecodeSymbols(r.data, set, index, sym); err != nil {
-		return nil, fmt.Errorf("residual: %w", err)
+	c.sym = slices.Grow(c.sym[:0], len(index))[:len(index)]
+	if err := format.DecodeSymbols(stream, set, index, c.sym); err != nil {
+		return fmt.Errorf("residual: %w", err)
 	}
-	return sym, nil
+	for j, i := range at {
+		k := int64(c.sym[j])
+		if c.side(predicted[j]) < 0 {
+			k = -k
+		}
+		y := c.apply(k<<c.shift|int64(low.read(c.shift)), predicted[j])
+		if v, ok := exceptions[i]; ok {
+			y = v
+		}
+		if math.Float32bits(y)&infBits == infBits {
+			return corrupt("residual", "a value is not finite")
+		}
+		c.y[i] = y
+	}
+	c.context = index
+	return nil
 }
