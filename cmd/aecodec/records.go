@@ -134,17 +134,20 @@ func (a *app) readRecords(name string, f *recordFlags, m *record.Model) (*record
 		}
 		in := &sizeReader{r: a.stdin}
 		s, err := record.ReadStream(in, "", &flags.ReadOptions)
-		return s, in.n, err
+		if err != nil {
+			return nil, 0, err
+		}
+		return m.Conform(s), in.n, nil
 	}
 	size, err := diskSize(name)
 	if err != nil {
 		return nil, 0, err
 	}
 	s, err := flags.read(name, flags.labels)
-	if err != nil { // the name is printed anyway
-		err = trimName(err, name)
+	if err != nil {
+		return nil, 0, trimName(err, name) // which is printed anyway
 	}
-	return s, size, err
+	return m.Conform(s), size, nil
 }
 
 // isSeries tells files that hold nothing but a series of samples.

@@ -98,6 +98,13 @@ func TestRecordsOfDigits(t *testing.T) {
 	got, err := record.Read("d.csv", nil)
 	require.NoError(t, err)
 	require.Equal(t, want.Data, got.Data)
+	succeed(t, "encode", "--model", "digits.aem", "--max-error", "0", "d.csv", "-o", "c.aec")
+	succeed(t, "decode", "--model", "digits.aem", "c.aec", "-o", "c.idx")
+	a, err := os.ReadFile("d.idx")
+	require.NoError(t, err)
+	b, err := os.ReadFile("c.idx")
+	require.NoError(t, err)
+	require.Equal(t, a, b)
 
 	// A folder: pictures, which are records again.
 	succeed(t, "decode", "--model", "digits.aem", "d.aec", "-o", "pictures/")
@@ -109,9 +116,9 @@ func TestRecordsOfDigits(t *testing.T) {
 	require.Contains(t, r.errOut, "exists already")
 	succeed(t, "encode", "--model", "digits.aem", "--max-error", "0", "pictures/") // pictures.aec
 	succeed(t, "decode", "--model", "digits.aem", "pictures.aec", "-o", "again/")
-	a, err := os.ReadFile("pictures/000007.png")
+	a, err = os.ReadFile("pictures/000007.png")
 	require.NoError(t, err)
-	b, err := os.ReadFile("again/000007.png")
+	b, err = os.ReadFile("again/000007.png")
 	require.NoError(t, err)
 	require.Equal(t, a, b)
 

@@ -234,3 +234,26 @@ func TestEncodeErrors(t *testing.T) {
 	_, err = Decode(bytes.NewReader(data), &DecodeOptions{Models: []*Model{m}, Limits: format.Limits{MaxValues: 959}})
 	require.ErrorIs(t, err, format.ErrLimit)
 }
+
+// Every value of the fixtures is within every bound.
+func TestBoundOfFixtures(t *testing.T) {
+	digits, err := Read("testdata/digits-idx3-ubyte.gz", nil)
+	require.NoError(t, err)
+	beats, err := Read("testdata/heartbeats.csv", &ReadOptions{Columns: []string{"t0:t139"}})
+	require.NoError(t, err)
+	for _, c := range []struct {
+		set    *Set
+		bounds []float64
+	}{{digits, []float64{0, 1, 10}}, {beats, []float64{1e-6, 1e-3, 0.02, 0.5}}} {
+		m := linearModel(t, c.set.Slice(0, 30), 12, 0.3)
+		size := math.MaxInt32
+		for _, e := range c.bounds {
+			data := encode(t, c.set, &Options{Model: m, Bounded: true, MaxError: e})
+			bounded(t, c.set, decode(t, data, m), e)
+			require.Less(t, len(data), size)
+			size = len(data)
+			one := c.set.Slice(7, 8)
+			bounded(t, one, decode(t, encode(t, one, &Options{Model: m, Bounded: true, MaxError: e}), m), e)
+		}
+	}
+}

@@ -242,7 +242,7 @@ func (l *lineLimiter) Read(p []byte) (int, error) {
 
 // WriteCSV writes one row for each record, or for each sample of a series that
 // the records are windows of, with the names of the columns if there are any.
-// Numbers have as many digits as it takes to read the same float32.
+// Labels are not written. Numbers have as many digits as it takes to read the same float32.
 func WriteCSV(w io.Writer, s *Set) error {
 	width, values := s.Len(), s.Data
 	if s.Origin != nil && s.Origin.Series != nil {

@@ -273,6 +273,22 @@ func (m *Model) accepts(s *Set) error {
 	return nil
 }
 
+// Conform returns s as records of the model's shape and kind, if no more than
+// their names differ: the values of a record are as many, as in a CSV file, which
+// does not know of rows and bytes, and for Uint8 all are whole numbers from 0 to
+// 255. Otherwise it returns s. The result shares memory with s.
+func (m *Model) Conform(s *Set) *Set {
+	if s.Len() != dims(m.shape).Len() || s.Origin != nil && s.Origin.Series != nil {
+		return s
+	}
+	t := *s
+	t.Shape, t.Kind = m.shape, m.kind
+	if t.Check() != nil {
+		return s
+	}
+	return &t
+}
+
 // tensors takes tensors by name and remembers the first thing that is wrong.
 type tensors struct {
 	byName map[string]*format.Tensor

@@ -119,3 +119,20 @@ func TestModelFileDamage(t *testing.T) {
 		}
 	}
 }
+
+func TestConform(t *testing.T) {
+	m := convolutional(t, Uint8)
+	s := NewSet(Float32, 2, 90)
+	s.Data[100] = 255
+	got := m.Conform(s)
+	require.Equal(t, Uint8, got.Kind)
+	require.Equal(t, []int{10, 9}, got.Shape)
+	require.NoError(t, got.Check())
+	require.Equal(t, Float32, s.Kind)
+	s.Data[7] = 0.5
+	require.Same(t, s, m.Conform(s))
+	short := NewSet(Uint8, 2, 89)
+	require.Same(t, short, m.Conform(short))
+	flat := NewSet(Uint8, 1, 90)
+	require.Equal(t, Float32, convolutional(t, Float32).Conform(flat).Kind)
+}
