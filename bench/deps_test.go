@@ -50,7 +50,7 @@ var rooms = []room{
 	},
 	{
 		dir: "bench", within: []string{"trainer", "codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},
-		outside: []string{"github.com/viterin/vek", "golang.org/x/sync", "gonum.org/v1/gonum", "gonum.org/v1/plot"},
+		outside: []string{"github.com/viterin/vek", "golang.org/x/sync", "golang.org/x/sys", "gonum.org/v1/gonum", "gonum.org/v1/plot"},
 	},
 	{
 		dir: "cmd", within: []string{"bench", "trainer", "codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},

@@ -18,12 +18,20 @@ func nativeTables() []*table {
 			avx512.gemm8, avx512.gemm16 = gemm8AVX512, gemm16AVX512
 		}
 		tables = append(tables, &avx512)
+		if cpuid.CPU.Supports(cpuid.AVX512VNNI) {
+			p := &avx512.peak
+			p.dot, p.dotOps, p.DotInstruction = peakDotAVX512, 12*64*2, "VPDPBUSD"
+		}
 	}
 	return tables
 }
 
 var avx2 = table{
 	name: "avx2",
+	peak: Peaks{
+		fma: peakFMAAVX2, fmaOps: 12 * 8 * 2, load: peakLoadAVX2, loadWords: 8 * 8,
+		dot: peakDotAVX2, dotOps: 12 * 16 * 2, DotInstruction: "VPMADDWD",
+	},
 
 	gemm:             gemmAVX2,
 	pack:             packAVX2,
@@ -72,6 +80,7 @@ var avx2 = table{
 
 var avx512 = table{
 	name: "avx512",
+	peak: Peaks{fma: peakFMAAVX512, fmaOps: 12 * 16 * 2, load: peakLoadAVX512, loadWords: 8 * 16},
 
 	gemm:             gemmAVX512,
 	pack:             packAVX512,

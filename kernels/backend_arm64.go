@@ -10,6 +10,7 @@ func nativeTables() []*table { return []*table{&neon} }
 
 var neon = table{
 	name: "neon",
+	peak: Peaks{fma: peakFMANEON, fmaOps: 24 * 4 * 2, load: peakLoadNEON, loadWords: 16 * 4},
 
 	gemm:             gemmNEON,
 	depthwise3:       depthwise3NEON,

@@ -8,3 +8,13 @@ package kernels
 //
 //go:noescape
 func peakFMAAVX2(iters int)
+
+// peakDotAVX2 executes iters*12 independent pairs of VPMADDWD and VPADDD: dot products of two 16-bit numbers in every lane.
+//
+//go:noescape
+func peakDotAVX2(iters int)
+
+// peakLoadAVX2 reads iters*8 vectors from x on.
+//
+//go:noescape
+func peakLoadAVX2(x *float32, iters int)

@@ -9,7 +9,12 @@ package kernels
 //go:noescape
 func peakFMAAVX512(iters int)
 
-// peakVNNIAVX512 executes iters*12 independent vector VPDPBUSD: the most that a core can do.
+// peakDotAVX512 executes iters*12 independent VPDPBUSD: dot products of four bytes in every lane.
 //
 //go:noescape
-func peakVNNIAVX512(iters int)
+func peakDotAVX512(iters int)
+
+// peakLoadAVX512 reads iters*8 vectors from x on.
+//
+//go:noescape
+func peakLoadAVX512(x *float32, iters int)

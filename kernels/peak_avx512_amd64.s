@@ -41,9 +41,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func peakVNNIAVX512(iters int)
+// func peakDotAVX512(iters int)
 // Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·peakVNNIAVX512(SB), NOSPLIT, $0-8
+TEXT ·peakDotAVX512(SB), NOSPLIT, $0-8
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -75,5 +75,26 @@ loop:
 	VPDPBUSD Z12, Z13, Z11
 	DECQ     AX
 	JNZ      loop
+	VZEROUPPER
+	RET
+
+// func peakLoadAVX512(x *float32, iters int)
+// Requires: AVX, AVX512F
+TEXT ·peakLoadAVX512(SB), NOSPLIT, $0-16
+	MOVQ x+0(FP), SI
+	MOVQ iters+8(FP), AX
+
+loop:
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	VMOVUPS 128(SI), Z2
+	VMOVUPS 192(SI), Z3
+	VMOVUPS 256(SI), Z4
+	VMOVUPS 320(SI), Z5
+	VMOVUPS 384(SI), Z6
+	VMOVUPS 448(SI), Z7
+	ADDQ    $+512, SI
+	DECQ    AX
+	JNZ     loop
 	VZEROUPPER
 	RET

@@ -12,6 +12,7 @@ package kernels
 // the Go runtime cannot preempt assembly (golang/go #64417).
 type table struct {
 	name string
+	peak Peaks
 
 	// gemm computes one block of at most gemmMaxM rows by at most
 	// gemmMaxPanels panels; see gemmArgs.

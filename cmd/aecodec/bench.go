@@ -5,24 +5,29 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/aecodec/aecodec/bench"
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
 	"github.com/aecodec/aecodec/codec"
+	"github.com/aecodec/aecodec/trainer"
 )
 
 func (a *app) benchCommand() *cli.Command {
 	cmd := &cli.Command{
 		Use:   "bench",
-		Short: "Measure the codec: rate and distortion, speed",
+		Short: "Measure rate and distortion, and speed from kernels to training",
 		Run: func(cmd *cli.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown benchmark %q: use rd or codec", args[0])
+				return usagef("unknown benchmark %q: use rd, codec, kernels, layers or train", args[0])
 			}
-			return usagef("name a benchmark: rd or codec")
+			return usagef("name a benchmark: rd, codec, kernels, layers or train")
 		},
 	}
-	cmd.AddCommand(a.benchRDCommand(), a.benchCodecCommand())
+	cmd.AddCommand(a.benchRDCommand(), a.benchCodecCommand(), a.benchKernelsCommand(), a.benchLayersCommand(),
+		a.benchTrainCommand(), a.benchReportCommand())
 	return cmd
 }
 
@@ -107,7 +112,7 @@ func readAnchors(name string) ([]bench.Measurement, error) {
 
 func (a *app) benchCodecCommand() *cli.Command {
 	var o bench.CodecOptions
-	var model string
+	var model, save string
 	cmd := &cli.Command{
 		Use:   "codec [PICTURE...]",
 		Short: "Time encoding and decoding, by kernels and threads",
@@ -146,7 +151,7 @@ repository.`,
 			if err != nil {
 				return err
 			}
-			return a.showResult(r)
+			return a.showAndSave(r, save)
 		},
 	}
 	f := cmd.Flags()
@@ -155,7 +160,168 @@ repository.`,
 	f.StringSliceVar(&o.Backends, "kernels", nil, "sets of kernels to time (default: all that run here)")
 	f.IntVar(&o.Rounds, "rounds", 5, "timed runs of each combination")
 	f.StringVar(&model, "model", "", "model file to time (default: the embedded one)")
+	addSave(f, &save)
 	return cmd
+}
+
+func (a *app) benchKernelsCommand() *cli.Command {
+	var o bench.TimingOptions
+	var save string
+	var ms float64
+	cmd := &cli.Command{
+		Use:   "kernels",
+		Short: "Time the arithmetic, function by function, as shares of the processor's peak",
+		Long: `Measure what a core can do at most (multiply-adds, integer dot products, reading from the caches and from memory), and then every
+kernel with every set of kernels that runs here, on one thread: GFLOP/s, GB/s, and the share of the limit. Where the system tells
+(Linux), times are those of the thread, so that other programs disturb less.`,
+		Example: `  aecodec bench kernels
+  aecodec bench kernels --kernels avx2 --rounds 15 --save bench/results/my-machine.json`,
+		Args: atMost(0),
+		Run: func(*cli.Command, []string) error {
+			o.Time = time.Duration(ms * float64(time.Millisecond))
+			done := a.countProgress("timing", &o.Progress)
+			r, err := bench.Kernels(a.ctx, &o)
+			done()
+			if err != nil {
+				return err
+			}
+			return a.showAndSave(r, save)
+		},
+	}
+	f := cmd.Flags()
+	addTiming(f, &o, &ms)
+	addSave(f, &save)
+	return cmd
+}
+
+func (a *app) benchLayersCommand() *cli.Command {
+	var o bench.LayersOptions
+	var size, model, save string
+	var ms float64
+	cmd := &cli.Command{
+		Use:   "layers",
+		Short: "Time every layer of a model, as shares of the processor's peak",
+		Long: `Time every layer of a model by itself, with the shapes it has on a picture of some size, with every set of kernels that runs here,
+on one thread. Layers of the same work are timed once.`,
+		Example: `  aecodec bench layers
+  aecodec bench layers --size 1920x1080 --model mine.aem`,
+		Args: atMost(0),
+		Run: func(*cli.Command, []string) error {
+			if _, err := fmt.Sscanf(size, "%dx%d", &o.Width, &o.Height); err != nil || min(o.Width, o.Height) < 1 {
+				return usagef("--size %s: give width x height in pixels, such as 768x512", size)
+			}
+			m, err := loadModel(model)
+			if err != nil {
+				return err
+			}
+			o.Model = m
+			o.Time = time.Duration(ms * float64(time.Millisecond))
+			done := a.countProgress("timing", &o.Progress)
+			r, err := bench.Layers(a.ctx, &o)
+			done()
+			if err != nil {
+				return err
+			}
+			return a.showAndSave(r, save)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&size, "size", "768x512", "pixels of the picture")
+	f.StringVar(&model, "model", "", "model file to time (default: the embedded one)")
+	addTiming(f, &o.TimingOptions, &ms)
+	addSave(f, &save)
+	return cmd
+}
+
+func (a *app) benchTrainCommand() *cli.Command {
+	var o bench.TrainOptions
+	var save string
+	cfg := trainer.DefaultConfig()
+	cmd := &cli.Command{
+		Use:   "train",
+		Short: "Time training steps: pixels per second, and what the parts take",
+		Long: `Time training steps of the default architecture on noise, with every set of kernels that runs here and with one and all threads
+(-j sets one number).`,
+		Args: atMost(0),
+		Run: func(cmd *cli.Command, _ []string) error {
+			if cmd.Flags().Changed("threads") {
+				o.Threads = []int{a.threads}
+			}
+			o.Config = cfg
+			done := a.countProgress("training", &o.Progress)
+			r, err := bench.Train(a.ctx, &o)
+			done()
+			if err != nil {
+				return err
+			}
+			return a.showAndSave(r, save)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&cfg.Batch, "batch", cfg.Batch, "crops of a step")
+	f.IntVar(&cfg.Crop, "crop", cfg.Crop, "side of a crop, a multiple of 64")
+	f.StringSliceVar(&o.Backends, "kernels", nil, kernelsHelp)
+	f.IntVar(&o.Rounds, "rounds", 7, "timed steps of each combination")
+	addSave(f, &save)
+	return cmd
+}
+
+func (a *app) benchReportCommand() *cli.Command {
+	return &cli.Command{
+		Use:   "report FOLDER",
+		Short: "Write README.md and speed.png from the records in a folder",
+		Long: `Read the records that the benchmarks keep with --save, and the scripts in bench/peers, one .json file for each machine, and write
+the tables (README.md) and the plot (speed.png) beside them, replacing those that are there.`,
+		Example: `  aecodec bench report bench/results`,
+		Args:    atLeast(1, "name the folder of the records"),
+		Run: func(_ *cli.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("unexpected argument %q", args[1])
+			}
+			records, err := bench.ReadRecords(args[0])
+			if err != nil {
+				return err
+			}
+			picture := ""
+			if slices.ContainsFunc(records, func(r *bench.Record) bool { return r.Layers != nil }) {
+				picture = "speed.png"
+				name := filepath.Join(args[0], picture)
+				if _, err := a.writeOutput(name, true, func(w io.Writer) error { return bench.WriteReportPNG(w, records) }); err != nil {
+					return err
+				}
+			}
+			_, err = a.writeOutput(filepath.Join(args[0], "README.md"), true, func(w io.Writer) error {
+				return bench.WriteReport(w, records, picture)
+			})
+			return err
+		},
+	}
+}
+
+const kernelsHelp = "sets of kernels to time (default: all that run here but generic, which takes minutes)"
+
+func addTiming(f *cli.FlagSet, o *bench.TimingOptions, ms *float64) {
+	f.StringSliceVar(&o.Backends, "kernels", nil, kernelsHelp)
+	f.IntVar(&o.Rounds, "rounds", 7, "timed runs of each")
+	f.Float64Var(ms, "ms", 3, "least milliseconds of a run; what is quicker is repeated")
+}
+
+func addSave(f *cli.FlagSet, save *string) {
+	f.StringVar(save, "save", "", "record (.json) to put the result into, beside those of other benchmarks on this machine")
+}
+
+// showAndSave prints a benchmark's outcome and puts it into a record, if one is named.
+func (a *app) showAndSave(r benchResult, save string) error {
+	if save != "" {
+		record, err := bench.UpdateRecord(save, r)
+		if err != nil {
+			return err
+		}
+		if _, err := a.writeOutput(save, true, record.WriteJSON); err != nil {
+			return err
+		}
+	}
+	return a.showResult(r)
 }
 
 // countProgress sets a benchmark's progress function to a bar, which done takes away.
@@ -174,11 +340,14 @@ func (a *app) countProgress(title string, progress *func(done, total int)) (done
 	}
 }
 
-// showResult prints a benchmark's outcome.
-func (a *app) showResult(r interface {
+// benchResult is a benchmark's outcome.
+type benchResult interface {
 	WriteTable(io.Writer) error
 	WriteJSON(io.Writer) error
-}) error {
+}
+
+// showResult prints a benchmark's outcome.
+func (a *app) showResult(r benchResult) error {
 	if a.json {
 		return r.WriteJSON(a.stdout)
 	}

@@ -28,6 +28,7 @@ var topics = []topic{
 	{"elementwise", writeElementwise},
 	{"math", writeMath},
 	{"reduce", writeReduce},
+	{"peak", writePeak},
 }
 
 func main() {
