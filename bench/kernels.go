@@ -43,13 +43,16 @@ func Kernels(ctx context.Context, o *TimingOptions) (*KernelsResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	cases := kernelCases()
+	cases, err := selected(&opts, kernelCases(), func(c kernelCase) string { return c.name + " " + c.shape })
+	if err != nil {
+		return nil, fmt.Errorf("bench: kernels: %w", err)
+	}
 	var list []*work
 	for i := range cases {
 		c := &cases[i]
 		run := c.make()
 		for _, b := range opts.Backends {
-			list = append(list, &work{backend: b, flops: c.flops, read: c.read, bytes: c.read + c.written, run: func() error { run(); return nil }})
+			list = append(list, &work{backend: b, flops: c.flops, read: c.read, bytes: c.read + c.written, request: c.request, run: func() error { run(); return nil }})
 		}
 	}
 	r := &KernelsResult{Machine: ThisMachine(), Rounds: opts.Rounds}
@@ -72,6 +75,7 @@ type kernelCase struct {
 	entry, name, shape string
 	flops              float64
 	read, written      float64             // bytes
+	request            string              // to peers; see work
 	make               func() (run func()) // allocates the operands
 }
 
@@ -113,6 +117,7 @@ func gemmCase(m, k, n int) kernelCase {
 	return kernelCase{
 		entry: "gemm", name: "GEMM", shape: fmt.Sprintf("%dx%dx%d", m, k, n),
 		flops: 2 * float64(m) * float64(k) * float64(n), read: 4 * float64(m*k+k*n), written: 4 * float64(m*n),
+		request: fmt.Sprintf("gemm %d %d %d", m, k, n),
 		make: func() func() {
 			a, b, c := floats(m*k), kernels.Pack(k, n, floats(k*n), n), make([]float32, m*n)
 			ep := &kernels.Epilogue{Bias: floats(n)}
@@ -160,6 +165,7 @@ func (c convSize) forward() kernelCase {
 	return kernelCase{
 		entry: "gemm", name: "Conv", shape: c.String(), flops: c.flops(),
 		read: c.source() + c.weights(), written: c.output(),
+		request: fmt.Sprintf("conv %d %d %d %d %d", c.h, c.w, c.cin, c.cout, c.k),
 		make: func() func() {
 			k := c.k * c.k * c.cin
 			dst, src := make([]float32, c.h*c.w*c.cout), floats(c.h*c.w*c.cin)
@@ -201,6 +207,7 @@ func depthwiseCase(entry string, h, w, c, k int) kernelCase {
 	return kernelCase{
 		entry: entry, name: "Depthwise", shape: depthwiseShape(h, w, c, k),
 		flops: 2 * float64(h*w*c*k*k), read: 4 * float64(h*w*c+k*k*c), written: 4 * float64(h*w*c),
+		request: fmt.Sprintf("depthwise %d %d %d %d", h, w, c, k),
 		make: func() func() {
 			dst, src, taps, bias := make([]float32, h*w*c), floats(h*w*c), floats(k*k*c), floats(c)
 			return func() { kernels.Depthwise(dst, src, taps, bias, h, w, c, k, k, nil, 0, h) }
@@ -301,14 +308,11 @@ func (r *KernelsResult) WriteTable(w io.Writer) error {
 	e := &errWriter{w: w}
 	writeHead(e, &r.Machine, r.Rounds)
 	writePeaks(e, r.Peaks)
-	t := tabwriter.NewWriter(e, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "kernel\tshape\tbackend\t"+timingHead)
+	var lines []timingLine
 	for _, k := range r.Kernels {
-		for _, m := range k.Timings {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", k.Name, k.Shape, m.Backend, m.columns())
-		}
+		lines = append(lines, timingLine{k.Name, k.Shape, k.Timings})
 	}
-	t.Flush()
+	writeTimings(e, "kernel", lines)
 	return e.err
 }
 
@@ -347,11 +351,29 @@ func writePeaks(w io.Writer, peaks []Peaks) {
 	fmt.Fprintln(w)
 }
 
-const timingHead = "us\tGFLOP/s\tGB/s\tbound by\tshare\tbest\t"
+// timingLine is a row of a table for each of some timings.
+type timingLine struct {
+	name, work string
+	timings    []Timing
+}
 
-func (t *Timing) columns() string {
-	return fmt.Sprintf("%.1f\t%s\t%.1f\t%s\t%s\t%s\t", 1e6*t.Seconds.Median, positive(t.GFLOPS, "%.1f"), t.GBPS, t.Bound,
-		positive(100*t.Share.Median, "%.0f %%"), positive(100*t.Share.Best, "%.0f %%"))
+// writeTimings prints times, and ratios to peers where there are some.
+func writeTimings(w io.Writer, what string, lines []timingLine) {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t, "%s\twork\tbackend\tus\tGFLOP/s\tGB/s\tbound by\tshare\tbest\t\n", what)
+	for _, l := range lines {
+		for i := range l.timings {
+			m := &l.timings[i]
+			fmt.Fprintf(t, "%s\t%s\t%s\t%.1f\t%s\t%.1f\t%s\t%s\t%s\t", l.name, l.work, m.Backend,
+				1e6*m.Seconds.Median, positive(m.GFLOPS, "%.1f"), m.GBPS, m.Bound,
+				positive(100*m.Share.Median, "%.0f %%"), positive(100*m.Share.Best, "%.0f %%"))
+			for _, p := range m.Peers {
+				fmt.Fprintf(t, "%s\t%.1f us\tratio %.2f\tbest %.2f\t", p.Peer, 1e6*p.Seconds.Median, p.Ratio.Median, p.Ratio.Best)
+			}
+			fmt.Fprintln(t)
+		}
+	}
+	t.Flush()
 }
 
 // positive formats a number, or a dash for 0, which stands for none.

@@ -108,6 +108,11 @@ func TestTimingOptions(t *testing.T) {
 	require.Error(t, err)
 	_, err = Kernels(context.Background(), &TimingOptions{Backends: []string{"abacus"}})
 	require.ErrorContains(t, err, `bench: kernels: kernels "abacus" cannot run here`)
+	_, err = Kernels(context.Background(), &TimingOptions{Only: "^no such"})
+	require.ErrorContains(t, err, `bench: kernels: nothing matches "^no such"`)
+	_, err = Kernels(context.Background(), &TimingOptions{Only: "("})
+	require.Error(t, err)
+
 	smallLoads(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

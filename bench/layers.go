@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/aecodec/aecodec/codec"
 	"github.com/aecodec/aecodec/codec/nn"
@@ -73,6 +72,10 @@ func Layers(ctx context.Context, o *LayersOptions) (*LayersResult, error) {
 	if err != nil {
 		return fail(err)
 	}
+	cases, err = selected(&opts, cases, func(c *layerCase) string { return c.Label() + " " + c.Kind() })
+	if err != nil {
+		return fail(err)
+	}
 	var list []*work
 	var input []float32 // shared by all, as nobody writes to it
 	for _, c := range cases {
@@ -81,7 +84,7 @@ func Layers(ctx context.Context, o *LayersOptions) (*LayersResult, error) {
 			return fail(err)
 		}
 		for _, b := range opts.Backends {
-			list = append(list, &work{backend: b, flops: c.Flops, read: c.Read, bytes: c.Bytes, run: run})
+			list = append(list, &work{backend: b, flops: c.Flops, read: c.Read, bytes: c.Bytes, run: run, request: c.request()})
 		}
 	}
 	if r.Peaks, err = timeAll(ctx, &opts, list); err != nil {
@@ -187,6 +190,18 @@ func (c *layerCase) same(d *layerCase) bool {
 		l.From == k.From && l.NoBias == k.NoBias && slices.Equal(c.In, d.In) && c.Out == d.Out
 }
 
+// request describes the layer to peers, those that they may know.
+func (c *layerCase) request() string {
+	in, out, l := c.In[0], c.Out, &c.net.Layers[0]
+	switch {
+	case l.Op == nn.OpConv && in.H == out.H && in.W == out.W && c.Kernel%2 == 1:
+		return fmt.Sprintf("conv %d %d %d %d %d", in.H, in.W, in.C, out.C, c.Kernel)
+	case l.Op == nn.OpDepthwise:
+		return fmt.Sprintf("depthwise %d %d %d %d", in.H, in.W, in.C, c.Kernel)
+	}
+	return ""
+}
+
 // prepare returns the work; input grows to the largest value read.
 func (c *layerCase) prepare(input *[]float32) (run func() error, err error) {
 	prog, err := nn.Compile(c.net, c.params)
@@ -255,15 +270,12 @@ func (r *LayersResult) WriteTable(w io.Writer) error {
 	fmt.Fprintf(e, "model %s, picture of %dx%d\n", r.Model, r.Width, r.Height)
 	writeHead(e, &r.Machine, r.Rounds)
 	writePeaks(e, r.Peaks)
-	t := tabwriter.NewWriter(e, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "layer\twork\tbackend\t"+timingHead)
+	var lines []timingLine
 	for i := range r.Layers {
 		l := &r.Layers[i]
-		for _, m := range l.Timings {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", l.Label(), l.Kind(), m.Backend, m.columns())
-		}
+		lines = append(lines, timingLine{l.Label(), l.Kind(), l.Timings})
 	}
-	t.Flush()
+	writeTimings(e, "layer", lines)
 	fmt.Fprintln(e)
 	for _, p := range r.Peaks {
 		var seconds, flops float64

@@ -13,7 +13,7 @@ import (
 )
 
 // Record is what was measured on one machine: the last result of every suite,
-// and comparisons with other programs, which the scripts in bench/peers make.
+// and comparisons with other programs that scripts in bench/peers make.
 type Record struct {
 	Name    string         `json:"-"` // of the file, without extension
 	Kernels *KernelsResult `json:"kernels,omitempty"`
@@ -21,30 +21,8 @@ type Record struct {
 	Codec   *CodecResult   `json:"codec,omitempty"`
 	Train   *TrainResult   `json:"train,omitempty"`
 
-	PeerLayers *PeerLayers `json:"peer_layers,omitempty"`
 	PeerCodecs *PeerCodecs `json:"peer_codecs,omitempty"`
 	PeerTrain  *PeerTrain  `json:"peer_train,omitempty"`
-}
-
-// PeerLayers compares layers with the same ones of other libraries, on one
-// thread, in turns.
-type PeerLayers struct {
-	Machine Machine         `json:"machine"`
-	Peers   []string        `json:"peers"` // with versions
-	Lines   []PeerLayerLine `json:"lines"`
-}
-
-// PeerLayerLine is one layer with one instruction set, ours and a peer's.
-type PeerLayerLine struct {
-	Layer   string  `json:"layer"`
-	Work    string  `json:"work"`
-	Backend string  `json:"backend"`
-	Peer    string  `json:"peer"`
-	Seconds Spread  `json:"seconds"`
-	Theirs  Spread  `json:"peer_seconds"`
-	GFLOPS  float64 `json:"gflops"`
-	Ratio   Spread  `json:"ratio"` // their time by ours: above 1, aecodec is faster
-	Note    string  `json:"note,omitempty"`
 }
 
 // PeerCodecs compares whole programs that code pictures, on one thread.
@@ -87,8 +65,6 @@ func (r *Record) machine() *Machine {
 		return &r.Codec.Machine
 	case r.Train != nil:
 		return &r.Train.Machine
-	case r.PeerLayers != nil:
-		return &r.PeerLayers.Machine
 	case r.PeerCodecs != nil:
 		return &r.PeerCodecs.Machine
 	}

@@ -23,7 +23,6 @@ func WriteReport(w io.Writer, records []*Record, picture string) error {
 		fmt.Fprintf(e, "\n## %s\n\n%s, %d cores, %s, level %s, %s\n", r.Name, m.CPU, m.Cores, m.Go, orDash(m.Level), m.Date)
 		r.writePeaks(e)
 		r.writeLayers(e)
-		r.writePeerLayers(e)
 		r.writeKernels(e)
 		r.writeCodec(e)
 		r.writePeerCodecs(e)
@@ -102,39 +101,49 @@ func (r *Record) writeKernels(w io.Writer) {
 	if r.Kernels == nil {
 		return
 	}
-	t := newTable(w, "Kernels", 3, "kernel", "shape", "backend", "us", "GFLOP/s", "GB/s", "bound by", "share")
+	var lines []timingLine
 	for _, k := range r.Kernels.Kernels {
-		for i := range k.Timings {
-			m := &k.Timings[i]
-			t.row(append([]string{k.Name, k.Shape, m.Backend}, m.cells()...)...)
-		}
+		lines = append(lines, timingLine{k.Name, k.Shape, k.Timings})
 	}
+	writeTimingTables(w, "Kernels", lines)
 }
 
 func (r *Record) writeLayers(w io.Writer) {
 	if r.Layers == nil {
 		return
 	}
-	title := fmt.Sprintf("Layers of the model %s on %dx%d pixels", r.Layers.Model, r.Layers.Width, r.Layers.Height)
-	t := newTable(w, title, 3, "layer", "work", "backend", "us", "GFLOP/s", "GB/s", "bound by", "share")
+	var lines []timingLine
 	for i := range r.Layers.Layers {
 		l := &r.Layers.Layers[i]
-		for j := range l.Timings {
-			m := &l.Timings[j]
-			t.row(append([]string{l.Label(), l.Kind(), m.Backend}, m.cells()...)...)
-		}
+		lines = append(lines, timingLine{l.Label(), l.Kind(), l.Timings})
 	}
+	writeTimingTables(w, fmt.Sprintf("Layers of the model %s on %dx%d pixels", r.Layers.Model, r.Layers.Width, r.Layers.Height), lines)
 }
 
-func (r *Record) writePeerLayers(w io.Writer) {
-	if r.PeerLayers == nil {
+// writeTimingTables writes a table of times, and one of ratios if there are
+// peers.
+func writeTimingTables(w io.Writer, title string, lines []timingLine) {
+	t := newTable(w, title, 3, "what", "work", "backend", "us", "GFLOP/s", "GB/s", "bound by", "share")
+	peers := false
+	for _, l := range lines {
+		for i := range l.timings {
+			m := &l.timings[i]
+			t.row(append([]string{l.name, l.work, m.Backend}, m.cells()...)...)
+			peers = peers || len(m.Peers) > 0
+		}
+	}
+	if !peers {
 		return
 	}
-	t := newTable(w, "Against "+strings.Join(r.PeerLayers.Peers, " and ")+", one thread", 4,
-		"layer", "work", "backend", "peer", "us", "peer us", "GFLOP/s", "ratio (best)", "note")
-	for _, l := range r.PeerLayers.Lines {
-		t.row(l.Layer, l.Work, l.Backend, l.Peer, cell("%.1f", 1e6*l.Seconds.Median), cell("%.1f", 1e6*l.Theirs.Median),
-			cell("%.1f", l.GFLOPS), fmt.Sprintf("%.2f (%.2f)", l.Ratio.Median, l.Ratio.Best), l.Note)
+	fmt.Fprint(w, "\nThe same work by other libraries, one thread, in turns. Ratio: their time by that of aecodec, the median of the rounds\n"+
+		"and that of the best times; above 1, aecodec is faster.\n")
+	t = newTable(w, title+", against others", 4, "what", "work", "backend", "peer", "peer us", "ratio")
+	for _, l := range lines {
+		for _, m := range l.timings {
+			for _, p := range m.Peers {
+				t.row(l.name, l.work, m.Backend, p.Peer, cell("%.1f", 1e6*p.Seconds.Median), fmt.Sprintf("%.2f (%.2f)", p.Ratio.Median, p.Ratio.Best))
+			}
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -91,6 +92,8 @@ type Timing struct {
 	GBPS    float64 `json:"gb_per_second"`
 	Bound   string  `json:"bound"`
 	Share   Spread  `json:"share"`
+
+	Peers []PeerTiming `json:"peers,omitempty"`
 }
 
 // work is something to be timed with one backend.
@@ -99,10 +102,12 @@ type work struct {
 	flops       float64 // of one run
 	read, bytes float64 // bytes of the operands, and with those of the results
 	run         func() error
+	request     string // to a peer that shall do the same work, if there is a way to say it
 
 	repeats int
 	seconds []float64 // by round
 	fma     []float64 // peak by round, operations a second
+	peers   []*comparison
 }
 
 // timing compares the times with the peaks of the backend.
@@ -120,6 +125,11 @@ func (w *work) timing(p *Peaks) Timing {
 		t.Bound = "arithmetic"
 	}
 	t.Share = Spread{median(shares), least / t.Seconds.Best}
+	for _, c := range w.peers {
+		if !c.unable {
+			t.Peers = append(t.Peers, c.timing(w.seconds))
+		}
+	}
 	return t
 }
 
@@ -196,9 +206,24 @@ type TimingOptions struct {
 	Backends []string      // of package kernels; nil means all that run here but generic
 	Rounds   int           // timed runs of each piece of work; 0 means 7
 	Time     time.Duration // least time of each; 0 means 3 ms
+	Peers    []string      // programs that do the same work; see bench/peers/layers
+	Only     string        // regular expression that "name work" has to match; "" matches all
 
 	// Progress, if set, is called after every piece of work.
 	Progress func(done, total int)
+}
+
+// selected keeps what Only matches.
+func selected[T any](o *TimingOptions, all []T, text func(T) string) ([]T, error) {
+	re, err := regexp.Compile(o.Only)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(v T) bool { return !re.MatchString(text(v)) })
+	if len(all) == 0 {
+		return nil, fmt.Errorf("nothing matches %q", o.Only)
+	}
+	return all, nil
 }
 
 // complete fills in the defaults and reports unusable values.
@@ -250,6 +275,20 @@ func timeAll(ctx context.Context, o *TimingOptions, list []*work) ([]Peaks, erro
 	for _, g := range gauges {
 		g.buffer = buffer
 	}
+	for _, command := range o.Peers {
+		for _, b := range o.Backends {
+			p, err := startPeer(ctx, command, b)
+			if err != nil {
+				return nil, err
+			}
+			defer p.close()
+			for _, w := range list {
+				if w.backend == b && w.request != "" {
+					w.peers = append(w.peers, &comparison{peer: p})
+				}
+			}
+		}
+	}
 	done, total := 0, len(list)*(o.Rounds+1)
 	for round := range o.Rounds + 1 {
 		for _, b := range o.Backends {
@@ -272,6 +311,11 @@ func timeAll(ctx context.Context, o *TimingOptions, list []*work) ([]Peaks, erro
 			}
 			if after := g.sampleFMA(); round > 0 {
 				w.fma = append(w.fma, (before+after)/2)
+			}
+			for _, c := range w.peers {
+				if err := c.time(w.request, o.Time, round == 0); err != nil {
+					return nil, err
+				}
 			}
 			if done++; o.Progress != nil {
 				o.Progress(done, total)

@@ -303,6 +303,8 @@ const kernelsHelp = "sets of kernels to time (default: all that run here but gen
 func addTiming(f *cli.FlagSet, o *bench.TimingOptions, ms *float64) {
 	f.StringSliceVar(&o.Backends, "kernels", nil, kernelsHelp)
 	f.IntVar(&o.Rounds, "rounds", 7, "timed runs of each")
+	f.StringVar(&o.Only, "only", "", "regular expression: time only what has a name and work that match")
+	f.StringSliceVar(&o.Peers, "peer", nil, "program that does the same with another library, to compare with; see bench/peers")
 	f.Float64Var(ms, "ms", 3, "least milliseconds of a run; what is quicker is repeated")
 }
 
