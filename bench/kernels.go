@@ -108,7 +108,7 @@ func kernelCases() []kernelCase {
 	for _, s := range [][3]int{{64, 96, 128}, {32, 48, 192}, {128, 192, 48}} {
 		cases = append(cases, depthwiseCase("depthwise3", s[0], s[1], s[2], 3), depthwiseGradCase("depthwise3Weight", s[0], s[1], s[2], 3))
 	}
-	cases = append(cases, depthwiseCase("macRows", 32, 48, 128, 5), depthwiseGradCase("dotRows", 32, 48, 128, 5))
+	cases = append(cases, depthwiseCase("depthwise", 32, 48, 128, 5), depthwiseGradCase("dotRows", 32, 48, 128, 5))
 	cases = append(cases, flatCases()...)
 	return append(cases, reduceCases()...)
 }

@@ -37,6 +37,7 @@ var avx2 = table{
 	pack:             packAVX2,
 	packT:            packTAVX2,
 	depthwise3:       depthwise3AVX2,
+	depthwise:        depthwiseAVX2,
 	depthwise3Weight: depthwise3WeightAVX2,
 
 	add:       addAVX2,
@@ -60,7 +61,6 @@ var avx2 = table{
 	mulRows:   mulRowsAVX2,
 	addRows:   addRowsAVX2,
 	fmaRows:   fmaRowsAVX2,
-	macRows:   macRowsAVX2,
 	dotRows:   dotRowsAVX2,
 	adamW:     adamWAVX2,
 	normal:    normalAVX2,
@@ -85,6 +85,7 @@ var avx512 = table{
 	gemm:             gemmAVX512,
 	pack:             packAVX512,
 	depthwise3:       depthwise3AVX512,
+	depthwise:        depthwiseAVX512,
 	depthwise3Weight: depthwise3WeightAVX512,
 
 	add:       addAVX512,
@@ -108,7 +109,6 @@ var avx512 = table{
 	mulRows:   mulRowsAVX512,
 	addRows:   addRowsAVX512,
 	fmaRows:   fmaRowsAVX512,
-	macRows:   macRowsAVX512,
 	dotRows:   dotRowsAVX512,
 	adamW:     adamWAVX512,
 	normal:    normalAVX512,

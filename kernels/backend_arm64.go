@@ -14,6 +14,7 @@ var neon = table{
 
 	gemm:             gemmNEON,
 	depthwise3:       depthwise3NEON,
+	depthwise:        depthwiseNEON,
 	depthwise3Weight: depthwise3WeightNEON,
 
 	add:       addNEON,
@@ -37,7 +38,6 @@ var neon = table{
 	mulRows:   mulRowsNEON,
 	addRows:   addRowsNEON,
 	fmaRows:   fmaRowsNEON,
-	macRows:   macRowsNEON,
 	dotRows:   dotRowsNEON,
 	adamW:     adamWNEON,
 
@@ -47,6 +47,11 @@ var neon = table{
 	sumSquaredDiff: sumSquaredDiffNEON,
 	maxAbs:         maxAbsNEON,
 	colSum:         colSumNEON,
+}
+
+// depthwiseNEON goes tap by tap over the whole piece.
+func depthwiseNEON(d *dwWindowArgs) {
+	depthwiseTaps(d, macRowsNEON, leakyNEON, reluNEON, addNEON)
 }
 
 // gemmTail is how many rows of a partial panel are computed at once: two tiles.

@@ -1,5 +1,7 @@
 package kernels
 
+import "slices"
+
 // Depthwise convolves every channel with a kernel of its own, stride 1, "same"
 // padding: dst and src are h×wd×c, w is [kh*kw][c], bias [c] or nil. Output
 // (y, x) of a channel starts at bias (or +0) and adds, ky then kx ascending, one
@@ -49,8 +51,13 @@ func DepthwiseDataGrad(dx, dy, w []float32, h, wd, c, kh, kw int, accumulate boo
 	s.release()
 }
 
-// dwChunk is about how many elements one call of a depthwise entry computes.
-const dwChunk = 8192
+// dwChunk is about how many elements one call of the depthwise3 entry computes,
+// and dwWork how many multiply-adds one of the depthwise entry does at most,
+// unless those of a single pixel are more.
+const (
+	dwChunk = 8192
+	dwWork  = 1 << 21
+)
 
 // depthwise is Depthwise with explicit padding.
 func depthwise(op string, dst, src, w, bias []float32, h, wd, c, kh, kw, top, left int, ep *Epilogue, y0, y1 int) {
@@ -142,18 +149,17 @@ type dwJob struct {
 // row computes one output row from the rows of the source that the kernel
 // covers, nil where they are outside the image.
 func (j *dwJob) row(s *scratch, out, residual []float32, lines [][]float32) {
-	step := max(dwChunk/j.c, 1) // pixels per call of an entry
-	square := len(lines) == 3 && j.kw == 3
+	if len(lines) != 3 || j.kw != 3 {
+		j.rowAny(s, out, residual, lines)
+		return
+	}
+	step := max(dwChunk/j.c, 1) // pixels per call of the entry
 	var zeros []float32
-	if !square || lines[0] == nil || lines[1] == nil || lines[2] == nil {
+	if lines[0] == nil || lines[1] == nil || lines[2] == nil {
 		zeros = grow(&s.a, (min(step, j.wd)+2)*j.c)
 		clear(zeros)
 	}
-	if square {
-		j.row3(s, out, residual, zeros, lines, step)
-	} else {
-		j.rowAny(s, out, residual, zeros, lines, step)
-	}
+	j.row3(s, out, residual, zeros, lines, step)
 }
 
 // row3 computes a row with the depthwise3 entry; a row outside the image is
@@ -181,57 +187,49 @@ func (j *dwJob) row3(s *scratch, out, residual, zeros []float32, lines [][]float
 	}
 }
 
-// rowAny computes a row of any kernel, tap by tap over a piece of the row that
-// stays in the first-level cache.
-func (j *dwJob) rowAny(s *scratch, out, residual, zeros []float32, lines [][]float32, step int) {
-	c := j.c
-	for x0 := 0; x0 < j.wd; x0 += step {
-		n := min(step, j.wd-x0)
-		acc := grow(&s.b, n*c)
-		if j.bias == nil {
-			clear(acc)
-		} else {
-			for x := range n {
-				copy(acc[x*c:][:c], j.bias)
-			}
-		}
-		for ky, line := range lines {
-			for kx := range j.kw {
-				tap := j.w[(ky*j.kw+kx)*c:][:c]
-				if line == nil {
-					active.macRows(acc, zeros[:n*c], tap)
-					continue
-				}
-				// Pixels lo <= x < hi of the piece meet a pixel of the line.
-				from := x0 - j.left + kx
-				lo := min(max(-from, 0), n)
-				hi := max(min(j.wd-from, n), lo)
-				macRowsIf(acc[:lo*c], zeros, tap)
-				if lo < hi {
-					active.macRows(acc[lo*c:hi*c], line[(from+lo)*c:(from+hi)*c], tap)
-				}
-				macRowsIf(acc[hi*c:], zeros, tap)
-			}
-		}
-		switch j.act {
-		case ActLeaky:
-			active.leaky(acc, acc, j.slope)
-		case ActReLU:
-			active.relu(acc, acc)
-		}
-		piece := out[x0*c:][:n*c]
-		if residual != nil {
-			active.add(piece, acc, residual[x0*c:][:n*c])
-		} else {
-			copy(piece, acc)
-		}
+// rowAny computes a row of any window with the depthwise entry: in the middle,
+// where all taps meet pixels, from the rows themselves, towards the ends from
+// copies with zeros around them.
+func (j *dwJob) rowAny(s *scratch, out, residual []float32, lines [][]float32) {
+	c, kh := j.c, len(lines)
+	begin := min(j.left, j.wd) // of the middle
+	end := max(j.wd-(j.kw-1-j.left), begin)
+	step := max(dwWork/(c*kh*j.kw), 1) // pixels of a call
+	edge := (min(max(begin, j.wd-end), step) + j.kw - 1) * c
+	copies := grow(&s.a, kh*edge)
+	zeros := grow(&s.c, (min(step, j.wd)+j.kw-1)*c)
+	clear(zeros)
+	s.rows = slices.Grow(s.rows[:0], kh)[:kh]
+	d := &s.dwWindow
+	*d = dwWindowArgs{
+		row: &s.rows[0], w: &j.w[0], bias: at(j.bias, 0), c: c, kh: kh, kw: j.kw, act: j.act, slope: j.slope,
 	}
-}
-
-// macRowsIf runs the macRows entry unless acc is empty; x may be longer.
-func macRowsIf(acc, x, v []float32) {
-	if len(acc) > 0 {
-		active.macRows(acc, x[:len(acc)], v)
+	for x := 0; x < j.wd; x += d.n {
+		stop, middle := j.wd, false
+		switch {
+		case x < begin:
+			stop = begin
+		case x < end:
+			stop, middle = end, true
+		}
+		d.n = min(step, stop-x)
+		for ky, line := range lines {
+			switch {
+			case line == nil:
+				s.rows[ky] = &zeros[0]
+			case middle:
+				s.rows[ky] = &line[(x-j.left)*c]
+			default:
+				window := copies[ky*edge:][:(d.n+j.kw-1)*c]
+				copyPadded(window, line, (x-j.left)*c)
+				s.rows[ky] = &window[0]
+			}
+		}
+		d.dst, d.residual = &out[x*c], nil
+		if residual != nil {
+			d.residual = &residual[x*c]
+		}
+		active.depthwise(d)
 	}
 }
 

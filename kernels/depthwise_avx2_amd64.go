@@ -9,6 +9,11 @@ package kernels
 //go:noescape
 func depthwise3AVX2(args *dwArgs)
 
+// depthwiseAVX2 computes n pixels of a row, with any window.
+//
+//go:noescape
+func depthwiseAVX2(args *dwWindowArgs)
+
 // depthwise3WeightAVX2 accumulates the weight gradients of n pixels of a row.
 //
 //go:noescape

@@ -2064,6 +2064,1629 @@ row1:
 	VZEROUPPER
 	RET
 
+// func depthwiseAVX2(args *dwWindowArgs)
+// Requires: AVX, FMA3
+TEXT ·depthwiseAVX2(SB), NOSPLIT, $16-8
+	MOVQ         args+0(FP), DI
+	MOVQ         48(DI), CX
+	ANDQ         $+7, CX
+	SHLQ         $+2, CX
+	LEAQ         tailMask<>+64(SB), DX
+	SUBQ         CX, DX
+	VMOVUPS      (DX), Y15
+	VBROADCASTSS 80(DI), Y13
+	VXORPS       Y14, Y14, Y14
+	MOVQ         48(DI), AX
+	SHLQ         $+2, AX
+	LEAQ         (AX)(AX*2), BX
+	LEAQ         (AX)(AX*4), CX
+	LEAQ         (BX)(AX*4), DX
+	MOVQ         $+0, (SP)
+	MOVQ         40(DI), R15
+
+next:
+	MOVQ  R15, R12
+	TESTQ R12, R12
+	JZ    done
+	CMPQ  R12, $+16
+	JGE   pixels8
+	CMPQ  R12, $+8
+	JLE   dispatch
+	INCQ  R12
+	SHRQ  $+1, R12
+
+dispatch:
+	CMPQ R12, $+7
+	JEQ  pixels7
+	CMPQ R12, $+6
+	JEQ  pixels6
+	CMPQ R12, $+5
+	JEQ  pixels5
+	CMPQ R12, $+4
+	JEQ  pixels4
+	CMPQ R12, $+3
+	JEQ  pixels3
+	CMPQ R12, $+2
+	JEQ  pixels2
+	CMPQ R12, $+1
+	JEQ  pixels1
+
+pixels8:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+8, R12
+	JL   rest2
+
+loop1:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero4
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y7
+	JMP     rows5
+
+zero4:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+rows5:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row6:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap7:
+	VMOVUPS     (R10), Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(AX*1), Y8, Y1
+	VFMADD231PS (SI)(AX*2), Y8, Y2
+	VFMADD231PS (SI)(BX*1), Y8, Y3
+	VFMADD231PS (SI)(AX*4), Y8, Y4
+	VFMADD231PS (SI)(CX*1), Y8, Y5
+	VFMADD231PS (SI)(BX*2), Y8, Y6
+	VFMADD231PS (SI)(DX*1), Y8, Y7
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap7
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row6
+	CMPQ        72(DI), $+1
+	JLT         activated9
+	JGT         relu8
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	VMULPS      Y13, Y4, Y9
+	VMAXPS      Y9, Y4, Y4
+	VMULPS      Y13, Y5, Y10
+	VMAXPS      Y10, Y5, Y5
+	VMULPS      Y13, Y6, Y11
+	VMAXPS      Y11, Y6, Y6
+	VMULPS      Y13, Y7, Y12
+	VMAXPS      Y12, Y7, Y7
+	JMP         activated9
+
+relu8:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+	VMAXPS Y14, Y4, Y4
+	VMAXPS Y14, Y5, Y5
+	VMAXPS Y14, Y6, Y6
+	VMAXPS Y14, Y7, Y7
+
+activated9:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store10
+	ADDQ    R9, SI
+	VMOVUPS (SI), Y9
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS (SI)(AX*1), Y10
+	VADDPS  Y10, Y1, Y1
+	VMOVUPS (SI)(AX*2), Y11
+	VADDPS  Y11, Y2, Y2
+	VMOVUPS (SI)(BX*1), Y12
+	VADDPS  Y12, Y3, Y3
+	VMOVUPS (SI)(AX*4), Y9
+	VADDPS  Y9, Y4, Y4
+	VMOVUPS (SI)(CX*1), Y10
+	VADDPS  Y10, Y5, Y5
+	VMOVUPS (SI)(BX*2), Y11
+	VADDPS  Y11, Y6, Y6
+	VMOVUPS (SI)(DX*1), Y12
+	VADDPS  Y12, Y7, Y7
+
+store10:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y2, (SI)(AX*2)
+	VMOVUPS Y3, (SI)(BX*1)
+	VMOVUPS Y4, (SI)(AX*4)
+	VMOVUPS Y5, (SI)(CX*1)
+	VMOVUPS Y6, (SI)(BX*2)
+	VMOVUPS Y7, (SI)(DX*1)
+	ADDQ    $+32, R9
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+8, R12
+	JGE     loop1
+
+rest2:
+	ADDQ       $+8, R12
+	JZ         end3
+	MOVQ       24(DI), SI
+	TESTQ      SI, SI
+	JZ         zero11
+	ADDQ       8(SP), SI
+	VMASKMOVPS (SI), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y5
+	VMOVAPS    Y0, Y6
+	VMOVAPS    Y0, Y7
+	JMP        rows12
+
+zero11:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+
+rows12:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row13:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap14:
+	VMASKMOVPS  (R10), Y15, Y8
+	VMASKMOVPS  (SI), Y15, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMASKMOVPS  (SI)(AX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y1
+	VMASKMOVPS  (SI)(AX*2), Y15, Y11
+	VFMADD231PS Y11, Y8, Y2
+	VMASKMOVPS  (SI)(BX*1), Y15, Y12
+	VFMADD231PS Y12, Y8, Y3
+	VMASKMOVPS  (SI)(AX*4), Y15, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMASKMOVPS  (SI)(CX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y5
+	VMASKMOVPS  (SI)(BX*2), Y15, Y11
+	VFMADD231PS Y11, Y8, Y6
+	VMASKMOVPS  (SI)(DX*1), Y15, Y12
+	VFMADD231PS Y12, Y8, Y7
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap14
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row13
+	CMPQ        72(DI), $+1
+	JLT         activated16
+	JGT         relu15
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	VMULPS      Y13, Y4, Y9
+	VMAXPS      Y9, Y4, Y4
+	VMULPS      Y13, Y5, Y10
+	VMAXPS      Y10, Y5, Y5
+	VMULPS      Y13, Y6, Y11
+	VMAXPS      Y11, Y6, Y6
+	VMULPS      Y13, Y7, Y12
+	VMAXPS      Y12, Y7, Y7
+	JMP         activated16
+
+relu15:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+	VMAXPS Y14, Y4, Y4
+	VMAXPS Y14, Y5, Y5
+	VMAXPS Y14, Y6, Y6
+	VMAXPS Y14, Y7, Y7
+
+activated16:
+	MOVQ       32(DI), SI
+	TESTQ      SI, SI
+	JZ         store17
+	ADDQ       R9, SI
+	VMASKMOVPS (SI), Y15, Y9
+	VADDPS     Y9, Y0, Y0
+	VMASKMOVPS (SI)(AX*1), Y15, Y10
+	VADDPS     Y10, Y1, Y1
+	VMASKMOVPS (SI)(AX*2), Y15, Y11
+	VADDPS     Y11, Y2, Y2
+	VMASKMOVPS (SI)(BX*1), Y15, Y12
+	VADDPS     Y12, Y3, Y3
+	VMASKMOVPS (SI)(AX*4), Y15, Y9
+	VADDPS     Y9, Y4, Y4
+	VMASKMOVPS (SI)(CX*1), Y15, Y10
+	VADDPS     Y10, Y5, Y5
+	VMASKMOVPS (SI)(BX*2), Y15, Y11
+	VADDPS     Y11, Y6, Y6
+	VMASKMOVPS (SI)(DX*1), Y15, Y12
+	VADDPS     Y12, Y7, Y7
+
+store17:
+	MOVQ       (DI), SI
+	ADDQ       R9, SI
+	VMASKMOVPS Y0, Y15, (SI)
+	VMASKMOVPS Y1, Y15, (SI)(AX*1)
+	VMASKMOVPS Y2, Y15, (SI)(AX*2)
+	VMASKMOVPS Y3, Y15, (SI)(BX*1)
+	VMASKMOVPS Y4, Y15, (SI)(AX*4)
+	VMASKMOVPS Y5, Y15, (SI)(CX*1)
+	VMASKMOVPS Y6, Y15, (SI)(BX*2)
+	VMASKMOVPS Y7, Y15, (SI)(DX*1)
+
+end3:
+	IMUL3Q $+8, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+8, R15
+	JMP    next
+
+pixels7:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+8, R12
+	JL   rest19
+
+loop18:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero21
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	VMOVAPS Y0, Y6
+	JMP     rows22
+
+zero21:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+rows22:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row23:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap24:
+	VMOVUPS     (R10), Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(AX*1), Y8, Y1
+	VFMADD231PS (SI)(AX*2), Y8, Y2
+	VFMADD231PS (SI)(BX*1), Y8, Y3
+	VFMADD231PS (SI)(AX*4), Y8, Y4
+	VFMADD231PS (SI)(CX*1), Y8, Y5
+	VFMADD231PS (SI)(BX*2), Y8, Y6
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap24
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row23
+	CMPQ        72(DI), $+1
+	JLT         activated26
+	JGT         relu25
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	VMULPS      Y13, Y4, Y9
+	VMAXPS      Y9, Y4, Y4
+	VMULPS      Y13, Y5, Y10
+	VMAXPS      Y10, Y5, Y5
+	VMULPS      Y13, Y6, Y11
+	VMAXPS      Y11, Y6, Y6
+	JMP         activated26
+
+relu25:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+	VMAXPS Y14, Y4, Y4
+	VMAXPS Y14, Y5, Y5
+	VMAXPS Y14, Y6, Y6
+
+activated26:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store27
+	ADDQ    R9, SI
+	VMOVUPS (SI), Y9
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS (SI)(AX*1), Y10
+	VADDPS  Y10, Y1, Y1
+	VMOVUPS (SI)(AX*2), Y11
+	VADDPS  Y11, Y2, Y2
+	VMOVUPS (SI)(BX*1), Y12
+	VADDPS  Y12, Y3, Y3
+	VMOVUPS (SI)(AX*4), Y9
+	VADDPS  Y9, Y4, Y4
+	VMOVUPS (SI)(CX*1), Y10
+	VADDPS  Y10, Y5, Y5
+	VMOVUPS (SI)(BX*2), Y11
+	VADDPS  Y11, Y6, Y6
+
+store27:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y2, (SI)(AX*2)
+	VMOVUPS Y3, (SI)(BX*1)
+	VMOVUPS Y4, (SI)(AX*4)
+	VMOVUPS Y5, (SI)(CX*1)
+	VMOVUPS Y6, (SI)(BX*2)
+	ADDQ    $+32, R9
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+8, R12
+	JGE     loop18
+
+rest19:
+	ADDQ       $+8, R12
+	JZ         end20
+	MOVQ       24(DI), SI
+	TESTQ      SI, SI
+	JZ         zero28
+	ADDQ       8(SP), SI
+	VMASKMOVPS (SI), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y5
+	VMOVAPS    Y0, Y6
+	JMP        rows29
+
+zero28:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+
+rows29:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row30:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap31:
+	VMASKMOVPS  (R10), Y15, Y8
+	VMASKMOVPS  (SI), Y15, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMASKMOVPS  (SI)(AX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y1
+	VMASKMOVPS  (SI)(AX*2), Y15, Y11
+	VFMADD231PS Y11, Y8, Y2
+	VMASKMOVPS  (SI)(BX*1), Y15, Y12
+	VFMADD231PS Y12, Y8, Y3
+	VMASKMOVPS  (SI)(AX*4), Y15, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMASKMOVPS  (SI)(CX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y5
+	VMASKMOVPS  (SI)(BX*2), Y15, Y11
+	VFMADD231PS Y11, Y8, Y6
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap31
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row30
+	CMPQ        72(DI), $+1
+	JLT         activated33
+	JGT         relu32
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	VMULPS      Y13, Y4, Y9
+	VMAXPS      Y9, Y4, Y4
+	VMULPS      Y13, Y5, Y10
+	VMAXPS      Y10, Y5, Y5
+	VMULPS      Y13, Y6, Y11
+	VMAXPS      Y11, Y6, Y6
+	JMP         activated33
+
+relu32:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+	VMAXPS Y14, Y4, Y4
+	VMAXPS Y14, Y5, Y5
+	VMAXPS Y14, Y6, Y6
+
+activated33:
+	MOVQ       32(DI), SI
+	TESTQ      SI, SI
+	JZ         store34
+	ADDQ       R9, SI
+	VMASKMOVPS (SI), Y15, Y9
+	VADDPS     Y9, Y0, Y0
+	VMASKMOVPS (SI)(AX*1), Y15, Y10
+	VADDPS     Y10, Y1, Y1
+	VMASKMOVPS (SI)(AX*2), Y15, Y11
+	VADDPS     Y11, Y2, Y2
+	VMASKMOVPS (SI)(BX*1), Y15, Y12
+	VADDPS     Y12, Y3, Y3
+	VMASKMOVPS (SI)(AX*4), Y15, Y9
+	VADDPS     Y9, Y4, Y4
+	VMASKMOVPS (SI)(CX*1), Y15, Y10
+	VADDPS     Y10, Y5, Y5
+	VMASKMOVPS (SI)(BX*2), Y15, Y11
+	VADDPS     Y11, Y6, Y6
+
+store34:
+	MOVQ       (DI), SI
+	ADDQ       R9, SI
+	VMASKMOVPS Y0, Y15, (SI)
+	VMASKMOVPS Y1, Y15, (SI)(AX*1)
+	VMASKMOVPS Y2, Y15, (SI)(AX*2)
+	VMASKMOVPS Y3, Y15, (SI)(BX*1)
+	VMASKMOVPS Y4, Y15, (SI)(AX*4)
+	VMASKMOVPS Y5, Y15, (SI)(CX*1)
+	VMASKMOVPS Y6, Y15, (SI)(BX*2)
+
+end20:
+	IMUL3Q $+7, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+7, R15
+	JMP    next
+
+pixels6:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+8, R12
+	JL   rest36
+
+loop35:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero38
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y5
+	JMP     rows39
+
+zero38:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+rows39:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row40:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap41:
+	VMOVUPS     (R10), Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(AX*1), Y8, Y1
+	VFMADD231PS (SI)(AX*2), Y8, Y2
+	VFMADD231PS (SI)(BX*1), Y8, Y3
+	VFMADD231PS (SI)(AX*4), Y8, Y4
+	VFMADD231PS (SI)(CX*1), Y8, Y5
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap41
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row40
+	CMPQ        72(DI), $+1
+	JLT         activated43
+	JGT         relu42
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	VMULPS      Y13, Y4, Y9
+	VMAXPS      Y9, Y4, Y4
+	VMULPS      Y13, Y5, Y10
+	VMAXPS      Y10, Y5, Y5
+	JMP         activated43
+
+relu42:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+	VMAXPS Y14, Y4, Y4
+	VMAXPS Y14, Y5, Y5
+
+activated43:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store44
+	ADDQ    R9, SI
+	VMOVUPS (SI), Y9
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS (SI)(AX*1), Y10
+	VADDPS  Y10, Y1, Y1
+	VMOVUPS (SI)(AX*2), Y11
+	VADDPS  Y11, Y2, Y2
+	VMOVUPS (SI)(BX*1), Y12
+	VADDPS  Y12, Y3, Y3
+	VMOVUPS (SI)(AX*4), Y9
+	VADDPS  Y9, Y4, Y4
+	VMOVUPS (SI)(CX*1), Y10
+	VADDPS  Y10, Y5, Y5
+
+store44:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y2, (SI)(AX*2)
+	VMOVUPS Y3, (SI)(BX*1)
+	VMOVUPS Y4, (SI)(AX*4)
+	VMOVUPS Y5, (SI)(CX*1)
+	ADDQ    $+32, R9
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+8, R12
+	JGE     loop35
+
+rest36:
+	ADDQ       $+8, R12
+	JZ         end37
+	MOVQ       24(DI), SI
+	TESTQ      SI, SI
+	JZ         zero45
+	ADDQ       8(SP), SI
+	VMASKMOVPS (SI), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	VMOVAPS    Y0, Y4
+	VMOVAPS    Y0, Y5
+	JMP        rows46
+
+zero45:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+
+rows46:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row47:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap48:
+	VMASKMOVPS  (R10), Y15, Y8
+	VMASKMOVPS  (SI), Y15, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMASKMOVPS  (SI)(AX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y1
+	VMASKMOVPS  (SI)(AX*2), Y15, Y11
+	VFMADD231PS Y11, Y8, Y2
+	VMASKMOVPS  (SI)(BX*1), Y15, Y12
+	VFMADD231PS Y12, Y8, Y3
+	VMASKMOVPS  (SI)(AX*4), Y15, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMASKMOVPS  (SI)(CX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y5
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap48
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row47
+	CMPQ        72(DI), $+1
+	JLT         activated50
+	JGT         relu49
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	VMULPS      Y13, Y4, Y9
+	VMAXPS      Y9, Y4, Y4
+	VMULPS      Y13, Y5, Y10
+	VMAXPS      Y10, Y5, Y5
+	JMP         activated50
+
+relu49:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+	VMAXPS Y14, Y4, Y4
+	VMAXPS Y14, Y5, Y5
+
+activated50:
+	MOVQ       32(DI), SI
+	TESTQ      SI, SI
+	JZ         store51
+	ADDQ       R9, SI
+	VMASKMOVPS (SI), Y15, Y9
+	VADDPS     Y9, Y0, Y0
+	VMASKMOVPS (SI)(AX*1), Y15, Y10
+	VADDPS     Y10, Y1, Y1
+	VMASKMOVPS (SI)(AX*2), Y15, Y11
+	VADDPS     Y11, Y2, Y2
+	VMASKMOVPS (SI)(BX*1), Y15, Y12
+	VADDPS     Y12, Y3, Y3
+	VMASKMOVPS (SI)(AX*4), Y15, Y9
+	VADDPS     Y9, Y4, Y4
+	VMASKMOVPS (SI)(CX*1), Y15, Y10
+	VADDPS     Y10, Y5, Y5
+
+store51:
+	MOVQ       (DI), SI
+	ADDQ       R9, SI
+	VMASKMOVPS Y0, Y15, (SI)
+	VMASKMOVPS Y1, Y15, (SI)(AX*1)
+	VMASKMOVPS Y2, Y15, (SI)(AX*2)
+	VMASKMOVPS Y3, Y15, (SI)(BX*1)
+	VMASKMOVPS Y4, Y15, (SI)(AX*4)
+	VMASKMOVPS Y5, Y15, (SI)(CX*1)
+
+end37:
+	IMUL3Q $+6, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+6, R15
+	JMP    next
+
+pixels5:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+8, R12
+	JL   rest53
+
+loop52:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero55
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	VMOVAPS Y0, Y4
+	JMP     rows56
+
+zero55:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+rows56:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row57:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap58:
+	VMOVUPS     (R10), Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(AX*1), Y8, Y1
+	VFMADD231PS (SI)(AX*2), Y8, Y2
+	VFMADD231PS (SI)(BX*1), Y8, Y3
+	VFMADD231PS (SI)(AX*4), Y8, Y4
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap58
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row57
+	CMPQ        72(DI), $+1
+	JLT         activated60
+	JGT         relu59
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	VMULPS      Y13, Y4, Y9
+	VMAXPS      Y9, Y4, Y4
+	JMP         activated60
+
+relu59:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+	VMAXPS Y14, Y4, Y4
+
+activated60:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store61
+	ADDQ    R9, SI
+	VMOVUPS (SI), Y9
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS (SI)(AX*1), Y10
+	VADDPS  Y10, Y1, Y1
+	VMOVUPS (SI)(AX*2), Y11
+	VADDPS  Y11, Y2, Y2
+	VMOVUPS (SI)(BX*1), Y12
+	VADDPS  Y12, Y3, Y3
+	VMOVUPS (SI)(AX*4), Y9
+	VADDPS  Y9, Y4, Y4
+
+store61:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y2, (SI)(AX*2)
+	VMOVUPS Y3, (SI)(BX*1)
+	VMOVUPS Y4, (SI)(AX*4)
+	ADDQ    $+32, R9
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+8, R12
+	JGE     loop52
+
+rest53:
+	ADDQ       $+8, R12
+	JZ         end54
+	MOVQ       24(DI), SI
+	TESTQ      SI, SI
+	JZ         zero62
+	ADDQ       8(SP), SI
+	VMASKMOVPS (SI), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	VMOVAPS    Y0, Y4
+	JMP        rows63
+
+zero62:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+
+rows63:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row64:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap65:
+	VMASKMOVPS  (R10), Y15, Y8
+	VMASKMOVPS  (SI), Y15, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMASKMOVPS  (SI)(AX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y1
+	VMASKMOVPS  (SI)(AX*2), Y15, Y11
+	VFMADD231PS Y11, Y8, Y2
+	VMASKMOVPS  (SI)(BX*1), Y15, Y12
+	VFMADD231PS Y12, Y8, Y3
+	VMASKMOVPS  (SI)(AX*4), Y15, Y9
+	VFMADD231PS Y9, Y8, Y4
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap65
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row64
+	CMPQ        72(DI), $+1
+	JLT         activated67
+	JGT         relu66
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	VMULPS      Y13, Y4, Y9
+	VMAXPS      Y9, Y4, Y4
+	JMP         activated67
+
+relu66:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+	VMAXPS Y14, Y4, Y4
+
+activated67:
+	MOVQ       32(DI), SI
+	TESTQ      SI, SI
+	JZ         store68
+	ADDQ       R9, SI
+	VMASKMOVPS (SI), Y15, Y9
+	VADDPS     Y9, Y0, Y0
+	VMASKMOVPS (SI)(AX*1), Y15, Y10
+	VADDPS     Y10, Y1, Y1
+	VMASKMOVPS (SI)(AX*2), Y15, Y11
+	VADDPS     Y11, Y2, Y2
+	VMASKMOVPS (SI)(BX*1), Y15, Y12
+	VADDPS     Y12, Y3, Y3
+	VMASKMOVPS (SI)(AX*4), Y15, Y9
+	VADDPS     Y9, Y4, Y4
+
+store68:
+	MOVQ       (DI), SI
+	ADDQ       R9, SI
+	VMASKMOVPS Y0, Y15, (SI)
+	VMASKMOVPS Y1, Y15, (SI)(AX*1)
+	VMASKMOVPS Y2, Y15, (SI)(AX*2)
+	VMASKMOVPS Y3, Y15, (SI)(BX*1)
+	VMASKMOVPS Y4, Y15, (SI)(AX*4)
+
+end54:
+	IMUL3Q $+5, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+5, R15
+	JMP    next
+
+pixels4:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+8, R12
+	JL   rest70
+
+loop69:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero72
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y3
+	JMP     rows73
+
+zero72:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+rows73:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row74:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap75:
+	VMOVUPS     (R10), Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(AX*1), Y8, Y1
+	VFMADD231PS (SI)(AX*2), Y8, Y2
+	VFMADD231PS (SI)(BX*1), Y8, Y3
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap75
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row74
+	CMPQ        72(DI), $+1
+	JLT         activated77
+	JGT         relu76
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	JMP         activated77
+
+relu76:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+
+activated77:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store78
+	ADDQ    R9, SI
+	VMOVUPS (SI), Y9
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS (SI)(AX*1), Y10
+	VADDPS  Y10, Y1, Y1
+	VMOVUPS (SI)(AX*2), Y11
+	VADDPS  Y11, Y2, Y2
+	VMOVUPS (SI)(BX*1), Y12
+	VADDPS  Y12, Y3, Y3
+
+store78:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y2, (SI)(AX*2)
+	VMOVUPS Y3, (SI)(BX*1)
+	ADDQ    $+32, R9
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+8, R12
+	JGE     loop69
+
+rest70:
+	ADDQ       $+8, R12
+	JZ         end71
+	MOVQ       24(DI), SI
+	TESTQ      SI, SI
+	JZ         zero79
+	ADDQ       8(SP), SI
+	VMASKMOVPS (SI), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	VMOVAPS    Y0, Y3
+	JMP        rows80
+
+zero79:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+rows80:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row81:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap82:
+	VMASKMOVPS  (R10), Y15, Y8
+	VMASKMOVPS  (SI), Y15, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMASKMOVPS  (SI)(AX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y1
+	VMASKMOVPS  (SI)(AX*2), Y15, Y11
+	VFMADD231PS Y11, Y8, Y2
+	VMASKMOVPS  (SI)(BX*1), Y15, Y12
+	VFMADD231PS Y12, Y8, Y3
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap82
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row81
+	CMPQ        72(DI), $+1
+	JLT         activated84
+	JGT         relu83
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	VMULPS      Y13, Y3, Y12
+	VMAXPS      Y12, Y3, Y3
+	JMP         activated84
+
+relu83:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+	VMAXPS Y14, Y3, Y3
+
+activated84:
+	MOVQ       32(DI), SI
+	TESTQ      SI, SI
+	JZ         store85
+	ADDQ       R9, SI
+	VMASKMOVPS (SI), Y15, Y9
+	VADDPS     Y9, Y0, Y0
+	VMASKMOVPS (SI)(AX*1), Y15, Y10
+	VADDPS     Y10, Y1, Y1
+	VMASKMOVPS (SI)(AX*2), Y15, Y11
+	VADDPS     Y11, Y2, Y2
+	VMASKMOVPS (SI)(BX*1), Y15, Y12
+	VADDPS     Y12, Y3, Y3
+
+store85:
+	MOVQ       (DI), SI
+	ADDQ       R9, SI
+	VMASKMOVPS Y0, Y15, (SI)
+	VMASKMOVPS Y1, Y15, (SI)(AX*1)
+	VMASKMOVPS Y2, Y15, (SI)(AX*2)
+	VMASKMOVPS Y3, Y15, (SI)(BX*1)
+
+end71:
+	IMUL3Q $+4, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+4, R15
+	JMP    next
+
+pixels3:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+8, R12
+	JL   rest87
+
+loop86:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero89
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	VMOVAPS Y0, Y2
+	JMP     rows90
+
+zero89:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+rows90:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row91:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap92:
+	VMOVUPS     (R10), Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(AX*1), Y8, Y1
+	VFMADD231PS (SI)(AX*2), Y8, Y2
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap92
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row91
+	CMPQ        72(DI), $+1
+	JLT         activated94
+	JGT         relu93
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	JMP         activated94
+
+relu93:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+
+activated94:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store95
+	ADDQ    R9, SI
+	VMOVUPS (SI), Y9
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS (SI)(AX*1), Y10
+	VADDPS  Y10, Y1, Y1
+	VMOVUPS (SI)(AX*2), Y11
+	VADDPS  Y11, Y2, Y2
+
+store95:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	VMOVUPS Y2, (SI)(AX*2)
+	ADDQ    $+32, R9
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+8, R12
+	JGE     loop86
+
+rest87:
+	ADDQ       $+8, R12
+	JZ         end88
+	MOVQ       24(DI), SI
+	TESTQ      SI, SI
+	JZ         zero96
+	ADDQ       8(SP), SI
+	VMASKMOVPS (SI), Y15, Y0
+	VMOVAPS    Y0, Y1
+	VMOVAPS    Y0, Y2
+	JMP        rows97
+
+zero96:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+
+rows97:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row98:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap99:
+	VMASKMOVPS  (R10), Y15, Y8
+	VMASKMOVPS  (SI), Y15, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMASKMOVPS  (SI)(AX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y1
+	VMASKMOVPS  (SI)(AX*2), Y15, Y11
+	VFMADD231PS Y11, Y8, Y2
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap99
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row98
+	CMPQ        72(DI), $+1
+	JLT         activated101
+	JGT         relu100
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	VMULPS      Y13, Y2, Y11
+	VMAXPS      Y11, Y2, Y2
+	JMP         activated101
+
+relu100:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+	VMAXPS Y14, Y2, Y2
+
+activated101:
+	MOVQ       32(DI), SI
+	TESTQ      SI, SI
+	JZ         store102
+	ADDQ       R9, SI
+	VMASKMOVPS (SI), Y15, Y9
+	VADDPS     Y9, Y0, Y0
+	VMASKMOVPS (SI)(AX*1), Y15, Y10
+	VADDPS     Y10, Y1, Y1
+	VMASKMOVPS (SI)(AX*2), Y15, Y11
+	VADDPS     Y11, Y2, Y2
+
+store102:
+	MOVQ       (DI), SI
+	ADDQ       R9, SI
+	VMASKMOVPS Y0, Y15, (SI)
+	VMASKMOVPS Y1, Y15, (SI)(AX*1)
+	VMASKMOVPS Y2, Y15, (SI)(AX*2)
+
+end88:
+	IMUL3Q $+3, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+3, R15
+	JMP    next
+
+pixels2:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+8, R12
+	JL   rest104
+
+loop103:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero106
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Y0
+	VMOVAPS Y0, Y1
+	JMP     rows107
+
+zero106:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+rows107:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row108:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap109:
+	VMOVUPS     (R10), Y8
+	VFMADD231PS (SI), Y8, Y0
+	VFMADD231PS (SI)(AX*1), Y8, Y1
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap109
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row108
+	CMPQ        72(DI), $+1
+	JLT         activated111
+	JGT         relu110
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	JMP         activated111
+
+relu110:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+
+activated111:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store112
+	ADDQ    R9, SI
+	VMOVUPS (SI), Y9
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS (SI)(AX*1), Y10
+	VADDPS  Y10, Y1, Y1
+
+store112:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Y0, (SI)
+	VMOVUPS Y1, (SI)(AX*1)
+	ADDQ    $+32, R9
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+8, R12
+	JGE     loop103
+
+rest104:
+	ADDQ       $+8, R12
+	JZ         end105
+	MOVQ       24(DI), SI
+	TESTQ      SI, SI
+	JZ         zero113
+	ADDQ       8(SP), SI
+	VMASKMOVPS (SI), Y15, Y0
+	VMOVAPS    Y0, Y1
+	JMP        rows114
+
+zero113:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+
+rows114:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row115:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap116:
+	VMASKMOVPS  (R10), Y15, Y8
+	VMASKMOVPS  (SI), Y15, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMASKMOVPS  (SI)(AX*1), Y15, Y10
+	VFMADD231PS Y10, Y8, Y1
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap116
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row115
+	CMPQ        72(DI), $+1
+	JLT         activated118
+	JGT         relu117
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	VMULPS      Y13, Y1, Y10
+	VMAXPS      Y10, Y1, Y1
+	JMP         activated118
+
+relu117:
+	VMAXPS Y14, Y0, Y0
+	VMAXPS Y14, Y1, Y1
+
+activated118:
+	MOVQ       32(DI), SI
+	TESTQ      SI, SI
+	JZ         store119
+	ADDQ       R9, SI
+	VMASKMOVPS (SI), Y15, Y9
+	VADDPS     Y9, Y0, Y0
+	VMASKMOVPS (SI)(AX*1), Y15, Y10
+	VADDPS     Y10, Y1, Y1
+
+store119:
+	MOVQ       (DI), SI
+	ADDQ       R9, SI
+	VMASKMOVPS Y0, Y15, (SI)
+	VMASKMOVPS Y1, Y15, (SI)(AX*1)
+
+end105:
+	IMUL3Q $+2, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+2, R15
+	JMP    next
+
+pixels1:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+8, R12
+	JL   rest121
+
+loop120:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero123
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Y0
+	JMP     rows124
+
+zero123:
+	VXORPS Y0, Y0, Y0
+
+rows124:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row125:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap126:
+	VMOVUPS     (R10), Y8
+	VFMADD231PS (SI), Y8, Y0
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap126
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row125
+	CMPQ        72(DI), $+1
+	JLT         activated128
+	JGT         relu127
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	JMP         activated128
+
+relu127:
+	VMAXPS Y14, Y0, Y0
+
+activated128:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store129
+	ADDQ    R9, SI
+	VMOVUPS (SI), Y9
+	VADDPS  Y9, Y0, Y0
+
+store129:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Y0, (SI)
+	ADDQ    $+32, R9
+	ADDQ    $+32, 8(SP)
+	SUBQ    $+8, R12
+	JGE     loop120
+
+rest121:
+	ADDQ       $+8, R12
+	JZ         end122
+	MOVQ       24(DI), SI
+	TESTQ      SI, SI
+	JZ         zero130
+	ADDQ       8(SP), SI
+	VMASKMOVPS (SI), Y15, Y0
+	JMP        rows131
+
+zero130:
+	VXORPS Y0, Y0, Y0
+
+rows131:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row132:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap133:
+	VMASKMOVPS  (R10), Y15, Y8
+	VMASKMOVPS  (SI), Y15, Y9
+	VFMADD231PS Y9, Y8, Y0
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap133
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row132
+	CMPQ        72(DI), $+1
+	JLT         activated135
+	JGT         relu134
+	VMULPS      Y13, Y0, Y9
+	VMAXPS      Y9, Y0, Y0
+	JMP         activated135
+
+relu134:
+	VMAXPS Y14, Y0, Y0
+
+activated135:
+	MOVQ       32(DI), SI
+	TESTQ      SI, SI
+	JZ         store136
+	ADDQ       R9, SI
+	VMASKMOVPS (SI), Y15, Y9
+	VADDPS     Y9, Y0, Y0
+
+store136:
+	MOVQ       (DI), SI
+	ADDQ       R9, SI
+	VMASKMOVPS Y0, Y15, (SI)
+
+end122:
+	IMUL3Q $+1, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+1, R15
+	JMP    next
+
+done:
+	VZEROUPPER
+	RET
+
 // func depthwise3WeightAVX2(args *dwWeightArgs)
 // Requires: AVX, CMOV, FMA3
 TEXT ·depthwise3WeightAVX2(SB), $4640-8

@@ -9,6 +9,11 @@ package kernels
 //go:noescape
 func depthwise3AVX512(args *dwArgs)
 
+// depthwiseAVX512 computes n pixels of a row, with any window.
+//
+//go:noescape
+func depthwiseAVX512(args *dwWindowArgs)
+
 // depthwise3WeightAVX512 accumulates the weight gradients of n pixels of a row.
 //
 //go:noescape

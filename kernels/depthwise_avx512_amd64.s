@@ -2030,6 +2030,1629 @@ row1:
 	VZEROUPPER
 	RET
 
+// func depthwiseAVX512(args *dwWindowArgs)
+// Requires: AVX, AVX512F
+TEXT ·depthwiseAVX512(SB), NOSPLIT, $16-8
+	MOVQ         args+0(FP), DI
+	MOVQ         48(DI), CX
+	ANDQ         $+15, CX
+	MOVL         $0x00000001, DX
+	SHLL         CL, DX
+	DECL         DX
+	KMOVW        DX, K1
+	VBROADCASTSS 80(DI), Z13
+	VPXORD       Z14, Z14, Z14
+	MOVQ         48(DI), AX
+	SHLQ         $+2, AX
+	LEAQ         (AX)(AX*2), BX
+	LEAQ         (AX)(AX*4), CX
+	LEAQ         (BX)(AX*4), DX
+	MOVQ         $+0, (SP)
+	MOVQ         40(DI), R15
+
+next:
+	MOVQ  R15, R12
+	TESTQ R12, R12
+	JZ    done
+	CMPQ  R12, $+16
+	JGE   pixels8
+	CMPQ  R12, $+8
+	JLE   dispatch
+	INCQ  R12
+	SHRQ  $+1, R12
+
+dispatch:
+	CMPQ R12, $+7
+	JEQ  pixels7
+	CMPQ R12, $+6
+	JEQ  pixels6
+	CMPQ R12, $+5
+	JEQ  pixels5
+	CMPQ R12, $+4
+	JEQ  pixels4
+	CMPQ R12, $+3
+	JEQ  pixels3
+	CMPQ R12, $+2
+	JEQ  pixels2
+	CMPQ R12, $+1
+	JEQ  pixels1
+
+pixels8:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+16, R12
+	JL   rest2
+
+loop1:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero4
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	VMOVAPS Z0, Z7
+	JMP     rows5
+
+zero4:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+rows5:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row6:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap7:
+	VMOVUPS     (R10), Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(AX*1), Z8, Z1
+	VFMADD231PS (SI)(AX*2), Z8, Z2
+	VFMADD231PS (SI)(BX*1), Z8, Z3
+	VFMADD231PS (SI)(AX*4), Z8, Z4
+	VFMADD231PS (SI)(CX*1), Z8, Z5
+	VFMADD231PS (SI)(BX*2), Z8, Z6
+	VFMADD231PS (SI)(DX*1), Z8, Z7
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap7
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row6
+	CMPQ        72(DI), $+1
+	JLT         activated9
+	JGT         relu8
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	VMULPS      Z13, Z4, Z9
+	VMAXPS      Z9, Z4, Z4
+	VMULPS      Z13, Z5, Z10
+	VMAXPS      Z10, Z5, Z5
+	VMULPS      Z13, Z6, Z11
+	VMAXPS      Z11, Z6, Z6
+	VMULPS      Z13, Z7, Z12
+	VMAXPS      Z12, Z7, Z7
+	JMP         activated9
+
+relu8:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+	VMAXPS Z14, Z4, Z4
+	VMAXPS Z14, Z5, Z5
+	VMAXPS Z14, Z6, Z6
+	VMAXPS Z14, Z7, Z7
+
+activated9:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store10
+	ADDQ    R9, SI
+	VMOVUPS (SI), Z9
+	VADDPS  Z9, Z0, Z0
+	VMOVUPS (SI)(AX*1), Z10
+	VADDPS  Z10, Z1, Z1
+	VMOVUPS (SI)(AX*2), Z11
+	VADDPS  Z11, Z2, Z2
+	VMOVUPS (SI)(BX*1), Z12
+	VADDPS  Z12, Z3, Z3
+	VMOVUPS (SI)(AX*4), Z9
+	VADDPS  Z9, Z4, Z4
+	VMOVUPS (SI)(CX*1), Z10
+	VADDPS  Z10, Z5, Z5
+	VMOVUPS (SI)(BX*2), Z11
+	VADDPS  Z11, Z6, Z6
+	VMOVUPS (SI)(DX*1), Z12
+	VADDPS  Z12, Z7, Z7
+
+store10:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	VMOVUPS Z2, (SI)(AX*2)
+	VMOVUPS Z3, (SI)(BX*1)
+	VMOVUPS Z4, (SI)(AX*4)
+	VMOVUPS Z5, (SI)(CX*1)
+	VMOVUPS Z6, (SI)(BX*2)
+	VMOVUPS Z7, (SI)(DX*1)
+	ADDQ    $+64, R9
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+16, R12
+	JGE     loop1
+
+rest2:
+	ADDQ      $+16, R12
+	JZ        end3
+	MOVQ      24(DI), SI
+	TESTQ     SI, SI
+	JZ        zero11
+	ADDQ      8(SP), SI
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	VMOVAPS   Z0, Z7
+	JMP       rows12
+
+zero11:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+
+rows12:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row13:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap14:
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (SI), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (SI)(AX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z1
+	VMOVUPS.Z   (SI)(AX*2), K1, Z11
+	VFMADD231PS Z11, Z8, Z2
+	VMOVUPS.Z   (SI)(BX*1), K1, Z12
+	VFMADD231PS Z12, Z8, Z3
+	VMOVUPS.Z   (SI)(AX*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS.Z   (SI)(CX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z5
+	VMOVUPS.Z   (SI)(BX*2), K1, Z11
+	VFMADD231PS Z11, Z8, Z6
+	VMOVUPS.Z   (SI)(DX*1), K1, Z12
+	VFMADD231PS Z12, Z8, Z7
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap14
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row13
+	CMPQ        72(DI), $+1
+	JLT         activated16
+	JGT         relu15
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	VMULPS      Z13, Z4, Z9
+	VMAXPS      Z9, Z4, Z4
+	VMULPS      Z13, Z5, Z10
+	VMAXPS      Z10, Z5, Z5
+	VMULPS      Z13, Z6, Z11
+	VMAXPS      Z11, Z6, Z6
+	VMULPS      Z13, Z7, Z12
+	VMAXPS      Z12, Z7, Z7
+	JMP         activated16
+
+relu15:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+	VMAXPS Z14, Z4, Z4
+	VMAXPS Z14, Z5, Z5
+	VMAXPS Z14, Z6, Z6
+	VMAXPS Z14, Z7, Z7
+
+activated16:
+	MOVQ      32(DI), SI
+	TESTQ     SI, SI
+	JZ        store17
+	ADDQ      R9, SI
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	VMOVUPS.Z (SI)(AX*1), K1, Z10
+	VADDPS    Z10, Z1, Z1
+	VMOVUPS.Z (SI)(AX*2), K1, Z11
+	VADDPS    Z11, Z2, Z2
+	VMOVUPS.Z (SI)(BX*1), K1, Z12
+	VADDPS    Z12, Z3, Z3
+	VMOVUPS.Z (SI)(AX*4), K1, Z9
+	VADDPS    Z9, Z4, Z4
+	VMOVUPS.Z (SI)(CX*1), K1, Z10
+	VADDPS    Z10, Z5, Z5
+	VMOVUPS.Z (SI)(BX*2), K1, Z11
+	VADDPS    Z11, Z6, Z6
+	VMOVUPS.Z (SI)(DX*1), K1, Z12
+	VADDPS    Z12, Z7, Z7
+
+store17:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, K1, (SI)
+	VMOVUPS Z1, K1, (SI)(AX*1)
+	VMOVUPS Z2, K1, (SI)(AX*2)
+	VMOVUPS Z3, K1, (SI)(BX*1)
+	VMOVUPS Z4, K1, (SI)(AX*4)
+	VMOVUPS Z5, K1, (SI)(CX*1)
+	VMOVUPS Z6, K1, (SI)(BX*2)
+	VMOVUPS Z7, K1, (SI)(DX*1)
+
+end3:
+	IMUL3Q $+8, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+8, R15
+	JMP    next
+
+pixels7:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+16, R12
+	JL   rest19
+
+loop18:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero21
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	VMOVAPS Z0, Z6
+	JMP     rows22
+
+zero21:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+
+rows22:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row23:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap24:
+	VMOVUPS     (R10), Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(AX*1), Z8, Z1
+	VFMADD231PS (SI)(AX*2), Z8, Z2
+	VFMADD231PS (SI)(BX*1), Z8, Z3
+	VFMADD231PS (SI)(AX*4), Z8, Z4
+	VFMADD231PS (SI)(CX*1), Z8, Z5
+	VFMADD231PS (SI)(BX*2), Z8, Z6
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap24
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row23
+	CMPQ        72(DI), $+1
+	JLT         activated26
+	JGT         relu25
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	VMULPS      Z13, Z4, Z9
+	VMAXPS      Z9, Z4, Z4
+	VMULPS      Z13, Z5, Z10
+	VMAXPS      Z10, Z5, Z5
+	VMULPS      Z13, Z6, Z11
+	VMAXPS      Z11, Z6, Z6
+	JMP         activated26
+
+relu25:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+	VMAXPS Z14, Z4, Z4
+	VMAXPS Z14, Z5, Z5
+	VMAXPS Z14, Z6, Z6
+
+activated26:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store27
+	ADDQ    R9, SI
+	VMOVUPS (SI), Z9
+	VADDPS  Z9, Z0, Z0
+	VMOVUPS (SI)(AX*1), Z10
+	VADDPS  Z10, Z1, Z1
+	VMOVUPS (SI)(AX*2), Z11
+	VADDPS  Z11, Z2, Z2
+	VMOVUPS (SI)(BX*1), Z12
+	VADDPS  Z12, Z3, Z3
+	VMOVUPS (SI)(AX*4), Z9
+	VADDPS  Z9, Z4, Z4
+	VMOVUPS (SI)(CX*1), Z10
+	VADDPS  Z10, Z5, Z5
+	VMOVUPS (SI)(BX*2), Z11
+	VADDPS  Z11, Z6, Z6
+
+store27:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	VMOVUPS Z2, (SI)(AX*2)
+	VMOVUPS Z3, (SI)(BX*1)
+	VMOVUPS Z4, (SI)(AX*4)
+	VMOVUPS Z5, (SI)(CX*1)
+	VMOVUPS Z6, (SI)(BX*2)
+	ADDQ    $+64, R9
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+16, R12
+	JGE     loop18
+
+rest19:
+	ADDQ      $+16, R12
+	JZ        end20
+	MOVQ      24(DI), SI
+	TESTQ     SI, SI
+	JZ        zero28
+	ADDQ      8(SP), SI
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	VMOVAPS   Z0, Z6
+	JMP       rows29
+
+zero28:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+
+rows29:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row30:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap31:
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (SI), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (SI)(AX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z1
+	VMOVUPS.Z   (SI)(AX*2), K1, Z11
+	VFMADD231PS Z11, Z8, Z2
+	VMOVUPS.Z   (SI)(BX*1), K1, Z12
+	VFMADD231PS Z12, Z8, Z3
+	VMOVUPS.Z   (SI)(AX*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS.Z   (SI)(CX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z5
+	VMOVUPS.Z   (SI)(BX*2), K1, Z11
+	VFMADD231PS Z11, Z8, Z6
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap31
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row30
+	CMPQ        72(DI), $+1
+	JLT         activated33
+	JGT         relu32
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	VMULPS      Z13, Z4, Z9
+	VMAXPS      Z9, Z4, Z4
+	VMULPS      Z13, Z5, Z10
+	VMAXPS      Z10, Z5, Z5
+	VMULPS      Z13, Z6, Z11
+	VMAXPS      Z11, Z6, Z6
+	JMP         activated33
+
+relu32:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+	VMAXPS Z14, Z4, Z4
+	VMAXPS Z14, Z5, Z5
+	VMAXPS Z14, Z6, Z6
+
+activated33:
+	MOVQ      32(DI), SI
+	TESTQ     SI, SI
+	JZ        store34
+	ADDQ      R9, SI
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	VMOVUPS.Z (SI)(AX*1), K1, Z10
+	VADDPS    Z10, Z1, Z1
+	VMOVUPS.Z (SI)(AX*2), K1, Z11
+	VADDPS    Z11, Z2, Z2
+	VMOVUPS.Z (SI)(BX*1), K1, Z12
+	VADDPS    Z12, Z3, Z3
+	VMOVUPS.Z (SI)(AX*4), K1, Z9
+	VADDPS    Z9, Z4, Z4
+	VMOVUPS.Z (SI)(CX*1), K1, Z10
+	VADDPS    Z10, Z5, Z5
+	VMOVUPS.Z (SI)(BX*2), K1, Z11
+	VADDPS    Z11, Z6, Z6
+
+store34:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, K1, (SI)
+	VMOVUPS Z1, K1, (SI)(AX*1)
+	VMOVUPS Z2, K1, (SI)(AX*2)
+	VMOVUPS Z3, K1, (SI)(BX*1)
+	VMOVUPS Z4, K1, (SI)(AX*4)
+	VMOVUPS Z5, K1, (SI)(CX*1)
+	VMOVUPS Z6, K1, (SI)(BX*2)
+
+end20:
+	IMUL3Q $+7, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+7, R15
+	JMP    next
+
+pixels6:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+16, R12
+	JL   rest36
+
+loop35:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero38
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	VMOVAPS Z0, Z5
+	JMP     rows39
+
+zero38:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+rows39:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row40:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap41:
+	VMOVUPS     (R10), Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(AX*1), Z8, Z1
+	VFMADD231PS (SI)(AX*2), Z8, Z2
+	VFMADD231PS (SI)(BX*1), Z8, Z3
+	VFMADD231PS (SI)(AX*4), Z8, Z4
+	VFMADD231PS (SI)(CX*1), Z8, Z5
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap41
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row40
+	CMPQ        72(DI), $+1
+	JLT         activated43
+	JGT         relu42
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	VMULPS      Z13, Z4, Z9
+	VMAXPS      Z9, Z4, Z4
+	VMULPS      Z13, Z5, Z10
+	VMAXPS      Z10, Z5, Z5
+	JMP         activated43
+
+relu42:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+	VMAXPS Z14, Z4, Z4
+	VMAXPS Z14, Z5, Z5
+
+activated43:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store44
+	ADDQ    R9, SI
+	VMOVUPS (SI), Z9
+	VADDPS  Z9, Z0, Z0
+	VMOVUPS (SI)(AX*1), Z10
+	VADDPS  Z10, Z1, Z1
+	VMOVUPS (SI)(AX*2), Z11
+	VADDPS  Z11, Z2, Z2
+	VMOVUPS (SI)(BX*1), Z12
+	VADDPS  Z12, Z3, Z3
+	VMOVUPS (SI)(AX*4), Z9
+	VADDPS  Z9, Z4, Z4
+	VMOVUPS (SI)(CX*1), Z10
+	VADDPS  Z10, Z5, Z5
+
+store44:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	VMOVUPS Z2, (SI)(AX*2)
+	VMOVUPS Z3, (SI)(BX*1)
+	VMOVUPS Z4, (SI)(AX*4)
+	VMOVUPS Z5, (SI)(CX*1)
+	ADDQ    $+64, R9
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+16, R12
+	JGE     loop35
+
+rest36:
+	ADDQ      $+16, R12
+	JZ        end37
+	MOVQ      24(DI), SI
+	TESTQ     SI, SI
+	JZ        zero45
+	ADDQ      8(SP), SI
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	VMOVAPS   Z0, Z5
+	JMP       rows46
+
+zero45:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+
+rows46:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row47:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap48:
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (SI), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (SI)(AX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z1
+	VMOVUPS.Z   (SI)(AX*2), K1, Z11
+	VFMADD231PS Z11, Z8, Z2
+	VMOVUPS.Z   (SI)(BX*1), K1, Z12
+	VFMADD231PS Z12, Z8, Z3
+	VMOVUPS.Z   (SI)(AX*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS.Z   (SI)(CX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z5
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap48
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row47
+	CMPQ        72(DI), $+1
+	JLT         activated50
+	JGT         relu49
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	VMULPS      Z13, Z4, Z9
+	VMAXPS      Z9, Z4, Z4
+	VMULPS      Z13, Z5, Z10
+	VMAXPS      Z10, Z5, Z5
+	JMP         activated50
+
+relu49:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+	VMAXPS Z14, Z4, Z4
+	VMAXPS Z14, Z5, Z5
+
+activated50:
+	MOVQ      32(DI), SI
+	TESTQ     SI, SI
+	JZ        store51
+	ADDQ      R9, SI
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	VMOVUPS.Z (SI)(AX*1), K1, Z10
+	VADDPS    Z10, Z1, Z1
+	VMOVUPS.Z (SI)(AX*2), K1, Z11
+	VADDPS    Z11, Z2, Z2
+	VMOVUPS.Z (SI)(BX*1), K1, Z12
+	VADDPS    Z12, Z3, Z3
+	VMOVUPS.Z (SI)(AX*4), K1, Z9
+	VADDPS    Z9, Z4, Z4
+	VMOVUPS.Z (SI)(CX*1), K1, Z10
+	VADDPS    Z10, Z5, Z5
+
+store51:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, K1, (SI)
+	VMOVUPS Z1, K1, (SI)(AX*1)
+	VMOVUPS Z2, K1, (SI)(AX*2)
+	VMOVUPS Z3, K1, (SI)(BX*1)
+	VMOVUPS Z4, K1, (SI)(AX*4)
+	VMOVUPS Z5, K1, (SI)(CX*1)
+
+end37:
+	IMUL3Q $+6, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+6, R15
+	JMP    next
+
+pixels5:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+16, R12
+	JL   rest53
+
+loop52:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero55
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	VMOVAPS Z0, Z4
+	JMP     rows56
+
+zero55:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+rows56:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row57:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap58:
+	VMOVUPS     (R10), Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(AX*1), Z8, Z1
+	VFMADD231PS (SI)(AX*2), Z8, Z2
+	VFMADD231PS (SI)(BX*1), Z8, Z3
+	VFMADD231PS (SI)(AX*4), Z8, Z4
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap58
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row57
+	CMPQ        72(DI), $+1
+	JLT         activated60
+	JGT         relu59
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	VMULPS      Z13, Z4, Z9
+	VMAXPS      Z9, Z4, Z4
+	JMP         activated60
+
+relu59:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+	VMAXPS Z14, Z4, Z4
+
+activated60:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store61
+	ADDQ    R9, SI
+	VMOVUPS (SI), Z9
+	VADDPS  Z9, Z0, Z0
+	VMOVUPS (SI)(AX*1), Z10
+	VADDPS  Z10, Z1, Z1
+	VMOVUPS (SI)(AX*2), Z11
+	VADDPS  Z11, Z2, Z2
+	VMOVUPS (SI)(BX*1), Z12
+	VADDPS  Z12, Z3, Z3
+	VMOVUPS (SI)(AX*4), Z9
+	VADDPS  Z9, Z4, Z4
+
+store61:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	VMOVUPS Z2, (SI)(AX*2)
+	VMOVUPS Z3, (SI)(BX*1)
+	VMOVUPS Z4, (SI)(AX*4)
+	ADDQ    $+64, R9
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+16, R12
+	JGE     loop52
+
+rest53:
+	ADDQ      $+16, R12
+	JZ        end54
+	MOVQ      24(DI), SI
+	TESTQ     SI, SI
+	JZ        zero62
+	ADDQ      8(SP), SI
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	VMOVAPS   Z0, Z4
+	JMP       rows63
+
+zero62:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+
+rows63:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row64:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap65:
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (SI), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (SI)(AX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z1
+	VMOVUPS.Z   (SI)(AX*2), K1, Z11
+	VFMADD231PS Z11, Z8, Z2
+	VMOVUPS.Z   (SI)(BX*1), K1, Z12
+	VFMADD231PS Z12, Z8, Z3
+	VMOVUPS.Z   (SI)(AX*4), K1, Z9
+	VFMADD231PS Z9, Z8, Z4
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap65
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row64
+	CMPQ        72(DI), $+1
+	JLT         activated67
+	JGT         relu66
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	VMULPS      Z13, Z4, Z9
+	VMAXPS      Z9, Z4, Z4
+	JMP         activated67
+
+relu66:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+	VMAXPS Z14, Z4, Z4
+
+activated67:
+	MOVQ      32(DI), SI
+	TESTQ     SI, SI
+	JZ        store68
+	ADDQ      R9, SI
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	VMOVUPS.Z (SI)(AX*1), K1, Z10
+	VADDPS    Z10, Z1, Z1
+	VMOVUPS.Z (SI)(AX*2), K1, Z11
+	VADDPS    Z11, Z2, Z2
+	VMOVUPS.Z (SI)(BX*1), K1, Z12
+	VADDPS    Z12, Z3, Z3
+	VMOVUPS.Z (SI)(AX*4), K1, Z9
+	VADDPS    Z9, Z4, Z4
+
+store68:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, K1, (SI)
+	VMOVUPS Z1, K1, (SI)(AX*1)
+	VMOVUPS Z2, K1, (SI)(AX*2)
+	VMOVUPS Z3, K1, (SI)(BX*1)
+	VMOVUPS Z4, K1, (SI)(AX*4)
+
+end54:
+	IMUL3Q $+5, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+5, R15
+	JMP    next
+
+pixels4:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+16, R12
+	JL   rest70
+
+loop69:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero72
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	VMOVAPS Z0, Z3
+	JMP     rows73
+
+zero72:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+rows73:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row74:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap75:
+	VMOVUPS     (R10), Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(AX*1), Z8, Z1
+	VFMADD231PS (SI)(AX*2), Z8, Z2
+	VFMADD231PS (SI)(BX*1), Z8, Z3
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap75
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row74
+	CMPQ        72(DI), $+1
+	JLT         activated77
+	JGT         relu76
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	JMP         activated77
+
+relu76:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+
+activated77:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store78
+	ADDQ    R9, SI
+	VMOVUPS (SI), Z9
+	VADDPS  Z9, Z0, Z0
+	VMOVUPS (SI)(AX*1), Z10
+	VADDPS  Z10, Z1, Z1
+	VMOVUPS (SI)(AX*2), Z11
+	VADDPS  Z11, Z2, Z2
+	VMOVUPS (SI)(BX*1), Z12
+	VADDPS  Z12, Z3, Z3
+
+store78:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	VMOVUPS Z2, (SI)(AX*2)
+	VMOVUPS Z3, (SI)(BX*1)
+	ADDQ    $+64, R9
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+16, R12
+	JGE     loop69
+
+rest70:
+	ADDQ      $+16, R12
+	JZ        end71
+	MOVQ      24(DI), SI
+	TESTQ     SI, SI
+	JZ        zero79
+	ADDQ      8(SP), SI
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	VMOVAPS   Z0, Z3
+	JMP       rows80
+
+zero79:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+rows80:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row81:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap82:
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (SI), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (SI)(AX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z1
+	VMOVUPS.Z   (SI)(AX*2), K1, Z11
+	VFMADD231PS Z11, Z8, Z2
+	VMOVUPS.Z   (SI)(BX*1), K1, Z12
+	VFMADD231PS Z12, Z8, Z3
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap82
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row81
+	CMPQ        72(DI), $+1
+	JLT         activated84
+	JGT         relu83
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	VMULPS      Z13, Z3, Z12
+	VMAXPS      Z12, Z3, Z3
+	JMP         activated84
+
+relu83:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+	VMAXPS Z14, Z3, Z3
+
+activated84:
+	MOVQ      32(DI), SI
+	TESTQ     SI, SI
+	JZ        store85
+	ADDQ      R9, SI
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	VMOVUPS.Z (SI)(AX*1), K1, Z10
+	VADDPS    Z10, Z1, Z1
+	VMOVUPS.Z (SI)(AX*2), K1, Z11
+	VADDPS    Z11, Z2, Z2
+	VMOVUPS.Z (SI)(BX*1), K1, Z12
+	VADDPS    Z12, Z3, Z3
+
+store85:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, K1, (SI)
+	VMOVUPS Z1, K1, (SI)(AX*1)
+	VMOVUPS Z2, K1, (SI)(AX*2)
+	VMOVUPS Z3, K1, (SI)(BX*1)
+
+end71:
+	IMUL3Q $+4, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+4, R15
+	JMP    next
+
+pixels3:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+16, R12
+	JL   rest87
+
+loop86:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero89
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	VMOVAPS Z0, Z2
+	JMP     rows90
+
+zero89:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+rows90:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row91:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap92:
+	VMOVUPS     (R10), Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(AX*1), Z8, Z1
+	VFMADD231PS (SI)(AX*2), Z8, Z2
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap92
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row91
+	CMPQ        72(DI), $+1
+	JLT         activated94
+	JGT         relu93
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	JMP         activated94
+
+relu93:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+
+activated94:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store95
+	ADDQ    R9, SI
+	VMOVUPS (SI), Z9
+	VADDPS  Z9, Z0, Z0
+	VMOVUPS (SI)(AX*1), Z10
+	VADDPS  Z10, Z1, Z1
+	VMOVUPS (SI)(AX*2), Z11
+	VADDPS  Z11, Z2, Z2
+
+store95:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	VMOVUPS Z2, (SI)(AX*2)
+	ADDQ    $+64, R9
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+16, R12
+	JGE     loop86
+
+rest87:
+	ADDQ      $+16, R12
+	JZ        end88
+	MOVQ      24(DI), SI
+	TESTQ     SI, SI
+	JZ        zero96
+	ADDQ      8(SP), SI
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	VMOVAPS   Z0, Z2
+	JMP       rows97
+
+zero96:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+
+rows97:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row98:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap99:
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (SI), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (SI)(AX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z1
+	VMOVUPS.Z   (SI)(AX*2), K1, Z11
+	VFMADD231PS Z11, Z8, Z2
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap99
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row98
+	CMPQ        72(DI), $+1
+	JLT         activated101
+	JGT         relu100
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	VMULPS      Z13, Z2, Z11
+	VMAXPS      Z11, Z2, Z2
+	JMP         activated101
+
+relu100:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+	VMAXPS Z14, Z2, Z2
+
+activated101:
+	MOVQ      32(DI), SI
+	TESTQ     SI, SI
+	JZ        store102
+	ADDQ      R9, SI
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	VMOVUPS.Z (SI)(AX*1), K1, Z10
+	VADDPS    Z10, Z1, Z1
+	VMOVUPS.Z (SI)(AX*2), K1, Z11
+	VADDPS    Z11, Z2, Z2
+
+store102:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, K1, (SI)
+	VMOVUPS Z1, K1, (SI)(AX*1)
+	VMOVUPS Z2, K1, (SI)(AX*2)
+
+end88:
+	IMUL3Q $+3, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+3, R15
+	JMP    next
+
+pixels2:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+16, R12
+	JL   rest104
+
+loop103:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero106
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Z0
+	VMOVAPS Z0, Z1
+	JMP     rows107
+
+zero106:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+rows107:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row108:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap109:
+	VMOVUPS     (R10), Z8
+	VFMADD231PS (SI), Z8, Z0
+	VFMADD231PS (SI)(AX*1), Z8, Z1
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap109
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row108
+	CMPQ        72(DI), $+1
+	JLT         activated111
+	JGT         relu110
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	JMP         activated111
+
+relu110:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+
+activated111:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store112
+	ADDQ    R9, SI
+	VMOVUPS (SI), Z9
+	VADDPS  Z9, Z0, Z0
+	VMOVUPS (SI)(AX*1), Z10
+	VADDPS  Z10, Z1, Z1
+
+store112:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, (SI)
+	VMOVUPS Z1, (SI)(AX*1)
+	ADDQ    $+64, R9
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+16, R12
+	JGE     loop103
+
+rest104:
+	ADDQ      $+16, R12
+	JZ        end105
+	MOVQ      24(DI), SI
+	TESTQ     SI, SI
+	JZ        zero113
+	ADDQ      8(SP), SI
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVAPS   Z0, Z1
+	JMP       rows114
+
+zero113:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+
+rows114:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row115:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap116:
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (SI), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS.Z   (SI)(AX*1), K1, Z10
+	VFMADD231PS Z10, Z8, Z1
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap116
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row115
+	CMPQ        72(DI), $+1
+	JLT         activated118
+	JGT         relu117
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	VMULPS      Z13, Z1, Z10
+	VMAXPS      Z10, Z1, Z1
+	JMP         activated118
+
+relu117:
+	VMAXPS Z14, Z0, Z0
+	VMAXPS Z14, Z1, Z1
+
+activated118:
+	MOVQ      32(DI), SI
+	TESTQ     SI, SI
+	JZ        store119
+	ADDQ      R9, SI
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	VMOVUPS.Z (SI)(AX*1), K1, Z10
+	VADDPS    Z10, Z1, Z1
+
+store119:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, K1, (SI)
+	VMOVUPS Z1, K1, (SI)(AX*1)
+
+end105:
+	IMUL3Q $+2, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+2, R15
+	JMP    next
+
+pixels1:
+	MOVQ $+0, 8(SP)
+	MOVQ (SP), R9
+	MOVQ 48(DI), R12
+	SUBQ $+16, R12
+	JL   rest121
+
+loop120:
+	MOVQ    24(DI), SI
+	TESTQ   SI, SI
+	JZ      zero123
+	ADDQ    8(SP), SI
+	VMOVUPS (SI), Z0
+	JMP     rows124
+
+zero123:
+	VPXORD Z0, Z0, Z0
+
+rows124:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row125:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap126:
+	VMOVUPS     (R10), Z8
+	VFMADD231PS (SI), Z8, Z0
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap126
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row125
+	CMPQ        72(DI), $+1
+	JLT         activated128
+	JGT         relu127
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	JMP         activated128
+
+relu127:
+	VMAXPS Z14, Z0, Z0
+
+activated128:
+	MOVQ    32(DI), SI
+	TESTQ   SI, SI
+	JZ      store129
+	ADDQ    R9, SI
+	VMOVUPS (SI), Z9
+	VADDPS  Z9, Z0, Z0
+
+store129:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, (SI)
+	ADDQ    $+64, R9
+	ADDQ    $+64, 8(SP)
+	SUBQ    $+16, R12
+	JGE     loop120
+
+rest121:
+	ADDQ      $+16, R12
+	JZ        end122
+	MOVQ      24(DI), SI
+	TESTQ     SI, SI
+	JZ        zero130
+	ADDQ      8(SP), SI
+	VMOVUPS.Z (SI), K1, Z0
+	JMP       rows131
+
+zero130:
+	VPXORD Z0, Z0, Z0
+
+rows131:
+	MOVQ 16(DI), R10
+	ADDQ 8(SP), R10
+	MOVQ 8(DI), R8
+	MOVQ 56(DI), R11
+
+row132:
+	MOVQ (R8), SI
+	ADDQ R9, SI
+	MOVQ 64(DI), R13
+
+tap133:
+	VMOVUPS.Z   (R10), K1, Z8
+	VMOVUPS.Z   (SI), K1, Z9
+	VFMADD231PS Z9, Z8, Z0
+	ADDQ        AX, SI
+	ADDQ        AX, R10
+	DECQ        R13
+	JNZ         tap133
+	ADDQ        $+8, R8
+	DECQ        R11
+	JNZ         row132
+	CMPQ        72(DI), $+1
+	JLT         activated135
+	JGT         relu134
+	VMULPS      Z13, Z0, Z9
+	VMAXPS      Z9, Z0, Z0
+	JMP         activated135
+
+relu134:
+	VMAXPS Z14, Z0, Z0
+
+activated135:
+	MOVQ      32(DI), SI
+	TESTQ     SI, SI
+	JZ        store136
+	ADDQ      R9, SI
+	VMOVUPS.Z (SI), K1, Z9
+	VADDPS    Z9, Z0, Z0
+
+store136:
+	MOVQ    (DI), SI
+	ADDQ    R9, SI
+	VMOVUPS Z0, K1, (SI)
+
+end122:
+	IMUL3Q $+1, AX, SI
+	ADDQ   SI, (SP)
+	SUBQ   $+1, R15
+	JMP    next
+
+done:
+	VZEROUPPER
+	RET
+
 // func depthwise3WeightAVX512(args *dwWeightArgs)
 // Requires: AVX, AVX512F, CMOV
 TEXT ·depthwise3WeightAVX512(SB), $4640-8

@@ -46,6 +46,47 @@ func TestDepthwise3Entry(t *testing.T) {
 	})
 }
 
+func TestDepthwiseEntry(t *testing.T) {
+	eachEntry(t, func(t *testing.T, b *table) {
+		mem := newArena(t, 15)
+		for c := 1; c <= 70; c++ {
+			for range 16 {
+				mem.reset()
+				rng := mem.rng
+				values := kind(rng.IntN(int(kinds)))
+				d := dwWindowArgs{n: 1 + rng.IntN(20), c: c, kh: 1 + rng.IntN(6), kw: 1 + rng.IntN(6), act: Activation(rng.IntN(3)), slope: 0.1}
+				rows := make([]*float32, d.kh)
+				for ky := range rows {
+					rows[ky] = &mem.random((d.n+d.kw-1)*c, values)[0]
+				}
+				d.row = &rows[0]
+				d.w = &mem.random(d.kh*d.kw*c, values)[0]
+				if rng.IntN(2) == 0 {
+					d.bias = &mem.random(c, values)[0]
+				}
+				out := mem.random(d.n*c, values)
+				want, got := mem.clone(out), mem.clone(out)
+				alias := rng.IntN(3) == 0
+				if rng.IntN(2) == 0 {
+					d.residual = &mem.random(d.n*c, values)[0]
+				}
+				run := func(entry func(*dwWindowArgs), dst []float32) {
+					e := d
+					e.dst = &dst[0]
+					if alias {
+						e.residual = e.dst
+					}
+					entry(&e)
+				}
+				run(generic.depthwise, want)
+				run(b.depthwise, got)
+				requireSame(t, want, got, "n=%d c=%d window=%dx%d act=%d values=%v", d.n, c, d.kh, d.kw, d.act, values)
+				mem.check(t)
+			}
+		}
+	})
+}
+
 // columns is the number of input columns of n outputs that exist.
 func columns(n int, left, right bool) int {
 	n += 2

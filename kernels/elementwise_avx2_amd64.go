@@ -83,8 +83,3 @@ func addRowsAVX2(dst []float32, x []float32, v []float32)
 //
 //go:noescape
 func fmaRowsAVX2(dst []float32, x []float32, v []float32, u []float32)
-
-// macRowsAVX2 computes fma(x, v, dst) for every row of x.
-//
-//go:noescape
-func macRowsAVX2(dst []float32, x []float32, v []float32)

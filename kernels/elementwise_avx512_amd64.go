@@ -83,8 +83,3 @@ func addRowsAVX512(dst []float32, x []float32, v []float32)
 //
 //go:noescape
 func fmaRowsAVX512(dst []float32, x []float32, v []float32, u []float32)
-
-// macRowsAVX512 computes fma(x, v, dst) for every row of x.
-//
-//go:noescape
-func macRowsAVX512(dst []float32, x []float32, v []float32)

@@ -42,12 +42,14 @@ var noEpilogue Epilogue
 // kernels are in it because whatever is passed through a function pointer
 // escapes to the heap.
 type scratch struct {
-	gemm    gemmArgs
-	dw      dwArgs
-	dww     dwWeightArgs
-	pieces  []piece     // see strip
-	taps    [][]float32 // rows under a depthwise kernel
-	a, b, c []float32   // grown as needed, contents undefined
+	gemm     gemmArgs
+	dw       dwArgs
+	dww      dwWeightArgs
+	dwWindow dwWindowArgs
+	pieces   []piece     // see strip
+	taps     [][]float32 // rows under a depthwise kernel
+	rows     []*float32  // see dwJob.rowAny
+	a, b, c  []float32   // grown as needed, contents undefined
 
 	int             intGEMMArgs
 	dw8             dw8Args
@@ -62,10 +64,11 @@ func getScratch() *scratch { return scratchPool.Get().(*scratch) }
 
 // release drops the pointers into the caller's memory and recycles s.
 func (s *scratch) release() {
-	s.gemm, s.dw, s.dww = gemmArgs{}, dwArgs{}, dwWeightArgs{}
+	s.gemm, s.dw, s.dww, s.dwWindow = gemmArgs{}, dwArgs{}, dwWeightArgs{}, dwWindowArgs{}
 	s.int, s.dw8, s.quantise = intGEMMArgs{}, dw8Args{}, quantiseArgs{}
 	clear(s.pieces)
 	clear(s.taps)
+	clear(s.rows)
 	scratchPool.Put(s)
 }
 

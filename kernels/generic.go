@@ -9,6 +9,7 @@ var generic = table{
 	pack:             packGeneric,
 	packT:            packTGeneric,
 	depthwise3:       depthwise3Generic,
+	depthwise:        depthwiseGeneric,
 	depthwise3Weight: depthwise3WeightGeneric,
 
 	add:       addGeneric,
@@ -32,7 +33,6 @@ var generic = table{
 	mulRows:   mulRowsGeneric,
 	addRows:   addRowsGeneric,
 	fmaRows:   fmaRowsGeneric,
-	macRows:   macRowsGeneric,
 	dotRows:   dotRowsGeneric,
 	adamW:     adamWGeneric,
 	normal:    normalGeneric,

@@ -43,6 +43,46 @@ func depthwise3Generic(d *dwArgs) {
 	}
 }
 
+// depthwiseGeneric is the specification of the depthwise entry.
+func depthwiseGeneric(d *dwWindowArgs) {
+	depthwiseTaps(d, macRowsGeneric, leakyGeneric, reluGeneric, addGeneric)
+}
+
+// depthwiseTaps is the depthwise entry in terms of functions on rows: tap by tap
+// over all pixels.
+func depthwiseTaps(d *dwWindowArgs, macRows func(dst, x, v []float32), leaky func(dst, x []float32, slope float32),
+	relu func(dst, x []float32), add func(dst, a, b []float32)) {
+	n := d.n * d.c
+	s := getScratch()
+	acc := grow(&s.c, n)
+	clear(acc)
+	if d.bias != nil {
+		for x := range d.n {
+			copy(acc[x*d.c:], unsafe.Slice(d.bias, d.c))
+		}
+	}
+	w := unsafe.Slice(d.w, d.kh*d.kw*d.c)
+	for ky, row := range unsafe.Slice(d.row, d.kh) {
+		pixels := unsafe.Slice(row, n+(d.kw-1)*d.c)
+		for kx := range d.kw {
+			macRows(acc, pixels[kx*d.c:][:n], w[(ky*d.kw+kx)*d.c:][:d.c])
+		}
+	}
+	switch d.act {
+	case ActLeaky:
+		leaky(acc, acc, d.slope)
+	case ActReLU:
+		relu(acc, acc)
+	}
+	dst := unsafe.Slice(d.dst, n)
+	if d.residual != nil {
+		add(dst, acc, unsafe.Slice(d.residual, n))
+	} else {
+		copy(dst, acc)
+	}
+	s.release()
+}
+
 // depthwise3WeightGeneric is the specification of the depthwise3Weight entry.
 func depthwise3WeightGeneric(d *dwWeightArgs) {
 	dy := unsafe.Slice(d.dy, (d.n-1)*d.stride+d.c)

@@ -28,6 +28,9 @@ type table struct {
 	// depthwise3 computes n consecutive output pixels of a 3x3 depthwise
 	// convolution; see dwArgs.
 	depthwise3 func(*dwArgs)
+	// depthwise computes n consecutive output pixels of a depthwise convolution
+	// with any window; see dwWindowArgs.
+	depthwise func(*dwWindowArgs)
 	// depthwise3Weight accumulates the nine weight gradients over n
 	// consecutive pixels of one row.
 	depthwise3Weight func(*dwWeightArgs)
@@ -51,7 +54,6 @@ type table struct {
 	mulRows       func(dst, x, v []float32)    // dst[i] = x[i] * v[i % len(v)], whole rows
 	addRows       func(dst, x, v []float32)    // dst[i] = x[i] + v[i % len(v)]
 	fmaRows       func(dst, x, v, u []float32) // dst[i] = fma(x[i], v[i%n], u[i%n])
-	macRows       func(dst, x, v []float32)    // dst[i] = fma(x[i], v[i%n], dst[i])
 	dotRows       func(acc, x, y []float32)    // acc[i%n] = fma(x[i], y[i], acc[i%n]), i ascending, n = len(acc)
 	adamW         func(w, g, m, v []float32, p *AdamParams)
 
@@ -148,6 +150,24 @@ type dwArgs struct {
 	slope    float32
 
 	left, right bool
+}
+
+// dwWindowArgs describes n output pixels of one row of a depthwise convolution
+// with a window of kh×kw over c channels:
+// dst[x][ch] = act(bias[ch] + Σ_{ky,kx} row[ky][x+kx][ch]·w[ky*kw+kx][ch]) + residual[x][ch],
+// one FMA per tap, ky then kx ascending. row points at kh pointers to the first
+// tap of the first output; all n+kw-1 pixels of a row exist. dst does not overlap
+// them.
+type dwWindowArgs struct {
+	dst      *float32
+	row      **float32
+	w        *float32 // [kh*kw][c]
+	bias     *float32 // [c] or nil
+	residual *float32 // as dst, or nil
+	n, c     int
+	kh, kw   int
+	act      Activation
+	slope    float32
 }
 
 // dwWeightArgs describes dw[t][ch] = dw[t][ch] + Σ_x row[ky][x+kx][ch]·dy[x][ch]

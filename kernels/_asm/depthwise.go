@@ -154,6 +154,8 @@ func writeDepthwise(g *gen) {
 	}
 	k := dwKernel{dwPixels{gen: g, args: "dwArgs", tile: dwTile}}
 	k.write()
+	any := dwWindowKernel{dwPixels{gen: g, args: "dwWindowArgs", tile: dwWindowTile}}
+	any.write()
 	w := dwWeightKernel{dwPixels{gen: g, args: "dwWeightArgs", tile: 6}}
 	if g.isa == avx2 {
 		w.tile = 4
@@ -272,6 +274,164 @@ func (g *dwKernel) block(n int, masked bool) {
 	g.Label(store)
 	for i := range n {
 		g.store(g.acc(i), dwAddr(dwDst, i), masked)
+	}
+}
+
+// The kernel for any window has no registers for the taps of a row: it multiplies
+// eight neighbouring pixels by one tap at a time, straight from memory, which is
+// one load for each multiply-add, as many as a core can do of both.
+type dwWindowKernel struct{ dwPixels }
+
+// dwWindowTile is how many accumulators hide the latency of FMA where two can
+// begin a cycle and take four.
+const dwWindowTile = 8
+
+// Vector registers; in is free outside of masked blocks and the epilogue.
+func (g *dwWindowKernel) acc(i int) reg.VecPhysical { return g.v(i) }
+func (g *dwWindowKernel) w() reg.VecPhysical        { return g.v(dwWindowTile) }
+func (g *dwWindowKernel) in(i int) reg.VecPhysical  { return g.v(dwWindowTile + 1 + i%4) }
+func (g *dwWindowKernel) slope() reg.VecPhysical    { return g.v(dwWindowTile + 5) }
+func (g *dwWindowKernel) zeros() reg.VecPhysical    { return g.v(dwWindowTile + 6) }
+
+// General registers beside those of the other kernels.
+var (
+	dwTap   = reg.RSI // pixels under the present tap
+	dwLines = reg.R8  // pointers to the rows
+	dwAt    = reg.R9  // bytes before the tile's channels in every row
+	dwKY    = reg.R11
+	dwKX    = reg.R13
+	dwBase  = reg.R15
+)
+
+func (g *dwWindowKernel) write() {
+	g.text("depthwise", "(args *dwWindowArgs)", "computes n pixels of a row, with any window.")
+	x, channel := g.AllocLocal(8), g.AllocLocal(8) // bytes before the tile, and before its channels
+	g.MOVQ(operand.NewParamAddr("args", 0), dwG)
+	g.MOVQ(g.arg("c"), reg.RCX)
+	g.tailMask(reg.RCX, reg.RDX)
+	g.VBROADCASTSS(g.arg("slope"), g.slope())
+	g.zero(g.zeros())
+	g.MOVQ(g.arg("c"), dwStride[0])
+	g.SHLQ(imm(2), dwStride[0])
+	g.dwStrides()
+	g.MOVQ(operand.I32(0), x)
+	g.MOVQ(g.arg("n"), dwBase) // pixels left
+
+	// As with the rows of matrices, the last two tiles are of equal size.
+	g.Label("next")
+	g.MOVQ(dwBase, dwCount)
+	g.TESTQ(dwCount, dwCount)
+	g.JZ(operand.LabelRef("done"))
+	g.CMPQ(dwCount, imm(2*g.tile))
+	g.JGE(operand.LabelRef(fmt.Sprintf("pixels%d", g.tile)))
+	g.CMPQ(dwCount, imm(g.tile))
+	g.JLE(operand.LabelRef("dispatch"))
+	g.INCQ(dwCount)
+	g.SHRQ(imm(1), dwCount)
+	g.Label("dispatch")
+	for n := g.tile - 1; n >= 1; n-- {
+		g.CMPQ(dwCount, imm(n))
+		g.JEQ(operand.LabelRef(fmt.Sprintf("pixels%d", n)))
+	}
+	for n := g.tile; n >= 1; n-- {
+		g.Label(fmt.Sprintf("pixels%d", n))
+		loop, rest, end := g.label("loop"), g.label("rest"), g.label("end")
+		g.MOVQ(operand.I32(0), channel)
+		g.MOVQ(x, dwAt)
+		g.MOVQ(g.arg("c"), dwCount)
+		g.SUBQ(imm(g.isa.lanes), dwCount)
+		g.JL(operand.LabelRef(rest))
+		g.Label(loop)
+		g.block(n, channel, false)
+		g.ADDQ(imm(g.bytes()), dwAt)
+		g.ADDQ(imm(g.bytes()), channel)
+		g.SUBQ(imm(g.isa.lanes), dwCount)
+		g.JGE(operand.LabelRef(loop))
+		g.Label(rest)
+		g.ADDQ(imm(g.isa.lanes), dwCount)
+		g.JZ(operand.LabelRef(end))
+		g.block(n, channel, true)
+		g.Label(end)
+		g.IMUL3Q(imm(n), dwStride[0], dwTap)
+		g.ADDQ(dwTap, x)
+		g.SUBQ(imm(n), dwBase)
+		g.JMP(operand.LabelRef("next"))
+	}
+	g.Label("done")
+	g.ret()
+}
+
+// block computes one register of channels of n pixels.
+func (g *dwWindowKernel) block(n int, channel operand.Mem, masked bool) {
+	zero, rows, row, tap := g.label("zero"), g.label("rows"), g.label("row"), g.label("tap")
+	g.MOVQ(g.arg("bias"), dwTap)
+	g.TESTQ(dwTap, dwTap)
+	g.JZ(operand.LabelRef(zero))
+	g.ADDQ(channel, dwTap)
+	g.load(mem(dwTap, 0), g.acc(0), masked)
+	for i := 1; i < n; i++ {
+		g.VMOVAPS(g.acc(0), g.acc(i))
+	}
+	g.JMP(operand.LabelRef(rows))
+	g.Label(zero)
+	for i := range n {
+		g.zero(g.acc(i))
+	}
+
+	g.Label(rows)
+	g.MOVQ(g.arg("w"), dwW)
+	g.ADDQ(channel, dwW)
+	g.MOVQ(g.arg("row"), dwLines)
+	g.MOVQ(g.arg("kh"), dwKY)
+	g.Label(row)
+	g.MOVQ(mem(dwLines, 0), dwTap)
+	g.ADDQ(dwAt, dwTap)
+	g.MOVQ(g.arg("kw"), dwKX)
+	g.Label(tap)
+	g.load(mem(dwW, 0), g.w(), masked)
+	for i := range n {
+		if masked {
+			g.load(dwAddr(dwTap, i), g.in(i), true)
+			g.VFMADD231PS(g.in(i), g.w(), g.acc(i))
+		} else {
+			g.VFMADD231PS(dwAddr(dwTap, i), g.w(), g.acc(i))
+		}
+	}
+	g.ADDQ(dwStride[0], dwTap)
+	g.ADDQ(dwStride[0], dwW)
+	g.DECQ(dwKX)
+	g.JNZ(operand.LabelRef(tap))
+	g.ADDQ(imm(8), dwLines)
+	g.DECQ(dwKY)
+	g.JNZ(operand.LabelRef(row))
+
+	relu, activated, store := g.label("relu"), g.label("activated"), g.label("store")
+	g.CMPQ(g.arg("act"), g.constant("ActLeaky"))
+	g.JLT(operand.LabelRef(activated))
+	g.JGT(operand.LabelRef(relu))
+	for i := range n {
+		g.VMULPS(g.slope(), g.acc(i), g.in(i))
+		g.VMAXPS(g.in(i), g.acc(i), g.acc(i))
+	}
+	g.JMP(operand.LabelRef(activated))
+	g.Label(relu)
+	for i := range n {
+		g.VMAXPS(g.zeros(), g.acc(i), g.acc(i))
+	}
+	g.Label(activated)
+	g.MOVQ(g.arg("residual"), dwTap)
+	g.TESTQ(dwTap, dwTap)
+	g.JZ(operand.LabelRef(store))
+	g.ADDQ(dwAt, dwTap)
+	for i := range n {
+		g.load(dwAddr(dwTap, i), g.in(i), masked)
+		g.VADDPS(g.in(i), g.acc(i), g.acc(i))
+	}
+	g.Label(store)
+	g.MOVQ(g.arg("dst"), dwTap)
+	g.ADDQ(dwAt, dwTap)
+	for i := range n {
+		g.store(g.acc(i), dwAddr(dwTap, i), masked)
 	}
 }
 

@@ -237,13 +237,4 @@ func writeRows(g *gen) {
 		g.VFMADD231PS(v, x, acc)
 		l.put(0, acc)
 	})
-	g.text("macRows", "(dst, x, v []float32)", "computes fma(x, v, dst) for every row of x.")
-	rows([]string{"dst", "x", "v"}, func(l lane) {
-		acc := g.v(2)
-		l.get(1, x)
-		l.get(2, v)
-		l.get(0, acc)
-		g.VFMADD231PS(v, x, acc)
-		l.put(0, acc)
-	})
 }

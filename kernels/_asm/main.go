@@ -80,7 +80,7 @@ func loadTypes(files ...string) (*types.Package, error) {
 	}
 	conf := types.Config{Error: func(error) {}, IgnoreFuncBodies: true}
 	pkg, _ := conf.Check("kernels", fset, parsed, nil)
-	for _, name := range []string{"gemmArgs", "dwArgs", "dwWeightArgs", "AdamParams", "tailTable", "intGEMMArgs"} {
+	for _, name := range []string{"gemmArgs", "dwArgs", "dwWindowArgs", "dwWeightArgs", "AdamParams", "tailTable", "intGEMMArgs"} {
 		if pkg.Scope().Lookup(name) == nil {
 			return nil, fmt.Errorf("no type %s in %v", name, files)
 		}
