@@ -164,32 +164,41 @@ const (
 func (sc *scratch) lines(dst, src []float32, w *Packed, s *ConvShape, ep *Epilogue, y0, y1 int) {
 	step, k := s.StrideX*s.Cin, s.KW*s.Cin
 	size := (s.OutW-1)*step + k
-	ring := grow(&sc.a, s.KH*size)
+	// As in product, several rows share a pass over weights that do not stay in
+	// the cache.
+	block := min(max(blockRows(w.K, w.N)/s.OutW, 1), y1-y0)
+	lines := (block-1)*s.StrideY + s.KH // of the ring
+	ring := grow(&sc.a, lines*size)
 	// As many equal strips as gemmRows asks for.
 	strips := (s.OutW + gemmRows(k) - 1) / gemmRows(k)
 	cols := (s.OutW + strips - 1) / strips
 	next := y0*s.StrideY - s.PadTop // first input row that is not in the ring
-	for oy := y0; oy < y1; oy++ {
-		first := oy*s.StrideY - s.PadTop
-		for next = max(next, first); next < first+s.KH; next++ {
-			line := ring[(next+s.PadTop)%s.KH*size:][:size]
+	for y := y0; y < y1; y += block {
+		end := min(y+block, y1)
+		for next = max(next, y*s.StrideY-s.PadTop); next < (end-1)*s.StrideY-s.PadTop+s.KH; next++ {
+			line := ring[(next+s.PadTop)%lines*size:][:size]
 			if next < 0 || next >= s.H {
 				clear(line)
 			} else {
 				copyPadded(line, src[next*s.W*s.Cin:][:s.W*s.Cin], -s.PadLeft*s.Cin)
 			}
 		}
-		for x := 0; x < s.OutW; x += cols {
-			sc.pieces = sc.pieces[:0]
-			for ky := range s.KH {
-				sc.pieces = append(sc.pieces, piece{&ring[(first+ky+s.PadTop)%s.KH*size+x*step], ky * k})
+		for j, n := 0, 0; j < w.N; j += n {
+			n = gemmColumns(w.N - j)
+			for oy := y; oy < end; oy++ {
+				for x := 0; x < s.OutW; x += cols {
+					sc.pieces = sc.pieces[:0]
+					for ky := range s.KH {
+						sc.pieces = append(sc.pieces, piece{&ring[(oy*s.StrideY+ky)%lines*size+x*step], ky * k})
+					}
+					p := oy*s.OutW + x
+					var residual []float32
+					if ep.Residual != nil {
+						residual = ep.Residual[p*ep.LDR:]
+					}
+					sc.columns(dst[p*w.N:], w.N, step, w, min(cols, s.OutW-x), j, n, k, ep, residual)
+				}
 			}
-			p := oy*s.OutW + x
-			var residual []float32
-			if ep.Residual != nil {
-				residual = ep.Residual[p*ep.LDR:]
-			}
-			sc.strip(dst[p*w.N:], w.N, step, w, min(cols, s.OutW-x), k, ep, residual)
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package kernels
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/klauspost/cpuid/v2"
+)
 
 // Epilogue says how a GEMM-like kernel begins and ends. The accumulator of
 // output (i, j) starts at Bias[j], at +0 when Bias is nil, or at the present
@@ -135,17 +139,40 @@ func gemmColumns(n int) int {
 // accumulators rest in C between the calls, which loses nothing.
 const gemmMaxK = 4096
 
-// product computes C = act(A·B) + residual in strips of rows; the operands
-// have been checked. Residual replaces that of ep.
+// l2Cache is the size of a core's second-level cache in elements, about which the
+// matrix products arrange their work; a small one where the system doesn't tell.
+var l2Cache = max(cpuid.CPU.Cache.L2, 512<<10) / 4
+
+// blockRows returns how many rows of a product with a K×N matrix are finished
+// column group by column group, before the next rows. If the matrix stays in the
+// second-level cache, those of one kernel call. If not, it comes from further
+// away once for every block, so that a block is as many rows of the other operand
+// as fill half of the cache.
+func blockRows(k, n int) int {
+	rows := gemmRows(k)
+	if k*n <= l2Cache/2 {
+		return rows
+	}
+	return max(l2Cache/2/k/rows, 1) * rows
+}
+
+// product computes C = act(A·B) + residual in blocks of rows; the operands have
+// been checked. Residual replaces that of ep.
 func (s *scratch) product(c []float32, ldc int, a []float32, lda int, b *Packed, m int, ep *Epilogue, residual []float32) {
-	rows := gemmRows(b.K)
-	for i := 0; i < m; i += rows {
-		var r []float32
-		if residual != nil {
-			r = residual[i*ep.LDR:]
+	rows, block := gemmRows(b.K), blockRows(b.K, b.N)
+	for i0 := 0; i0 < m; i0 += block {
+		end := min(i0+block, m)
+		for j, n := 0, 0; j < b.N; j += n {
+			n = gemmColumns(b.N - j)
+			for i := i0; i < end; i += rows {
+				var r []float32
+				if residual != nil {
+					r = residual[i*ep.LDR:]
+				}
+				s.cut(a, i*lda, b.K)
+				s.columns(c[i*ldc:], ldc, lda, b, min(rows, end-i), j, n, gemmMaxK, ep, r)
+			}
 		}
-		s.cut(a, i*lda, b.K)
-		s.strip(c[i*ldc:], ldc, lda, b, min(rows, m-i), gemmMaxK, ep, r)
 	}
 }
 
@@ -164,53 +191,58 @@ func (s *scratch) cut(a []float32, i, k int) {
 	}
 }
 
-// strip computes at most gemmMaxM rows of a product against all panels of b.
-// The sums go over s.pieces in order, each of which has kc terms or as many as
-// remain of K; in a piece, the rows of A are lda elements apart. From one piece
-// to the next the accumulators rest in C, which loses nothing.
+// strip computes at most gemmMaxM rows of a product against all panels of b;
+// see columns.
 func (s *scratch) strip(c []float32, ldc, lda int, b *Packed, m, kc int, ep *Epilogue, residual []float32) {
+	for j, n := 0, 0; j < b.N; j += n {
+		n = gemmColumns(b.N - j)
+		s.columns(c, ldc, lda, b, m, j, n, kc, ep, residual)
+	}
+}
+
+// columns computes the n columns from j on, whole panels but for the last, of at
+// most gemmMaxM rows of a product. The sums go over s.pieces in order, each of
+// which has kc terms or as many as remain of K; in a piece, the rows of A are lda
+// elements apart. From one piece to the next the accumulators rest in C, which
+// loses nothing.
+func (s *scratch) columns(c []float32, ldc, lda int, b *Packed, m, j, n, kc int, ep *Epilogue, residual []float32) {
 	g := &s.gemm
-	g.m, g.ars, g.aks, g.bps = m, lda, 1, b.K*PanelWidth
+	g.m, g.n, g.ars, g.aks, g.bps = m, n, lda, 1, b.K*PanelWidth
 	act, slope := ep.activation()
 	if len(s.pieces) == 0 { // empty sums
 		s.pieces, kc = append(s.pieces, piece{}), 0
 	}
+	g.c, g.ldc = &c[j], ldc
 	// When C doubles as the residual, accumulators must rest elsewhere.
 	var rest []float32
 	if len(s.pieces) > 1 && overlaps(residual, c) {
 		rest = grow(&s.c, m*gemmMaxPanels*PanelWidth)
-	}
-	for j := 0; j < b.N; j += g.n {
-		g.n = gemmColumns(b.N - j)
-		g.c, g.ldc = &c[j], ldc
-		if rest != nil {
-			g.c, g.ldc = &rest[0], g.n
-			if ep.Accumulate {
-				copyRows(rest, g.n, c[j:], ldc, m, g.n)
-			}
-		}
-		g.mode, g.bias = gemmStore, nil
+		g.c, g.ldc = &rest[0], n
 		if ep.Accumulate {
-			g.mode = gemmFromC
-		} else if ep.Bias != nil {
-			g.bias = &ep.Bias[j]
+			copyRows(rest, n, c[j:], ldc, m, n)
 		}
-		g.act, g.residual = ActNone, nil
-		for i, p := range s.pieces {
-			if i == len(s.pieces)-1 {
-				g.act, g.slope = act, slope
-				if residual != nil {
-					g.residual, g.ldr = &residual[j], ep.LDR
-				}
+	}
+	g.mode, g.bias = gemmStore, nil
+	if ep.Accumulate {
+		g.mode = gemmFromC
+	} else if ep.Bias != nil {
+		g.bias = &ep.Bias[j]
+	}
+	g.act, g.residual = ActNone, nil
+	for i, p := range s.pieces {
+		if i == len(s.pieces)-1 {
+			g.act, g.slope = act, slope
+			if residual != nil {
+				g.residual, g.ldr = &residual[j], ep.LDR
 			}
-			g.a, g.b = p.a, at(b.Data, j*b.K+p.k*PanelWidth)
-			g.k = min(kc, b.K-p.k)
-			active.gemm(g)
-			g.mode, g.bias = gemmFromC, nil
 		}
-		if rest != nil {
-			copyRows(c[j:], ldc, rest, g.n, m, g.n)
-		}
+		g.a, g.b = p.a, at(b.Data, j*b.K+p.k*PanelWidth)
+		g.k = min(kc, b.K-p.k)
+		active.gemm(g)
+		g.mode, g.bias = gemmFromC, nil
+	}
+	if rest != nil {
+		copyRows(c[j:], ldc, rest, n, m, n)
 	}
 }
 

@@ -315,3 +315,50 @@ func TestAllocations(t *testing.T) {
 		require.Less(t, testing.AllocsPerRun(20, fn), 1.0, name)
 	}
 }
+
+// However the work is arranged about the cache, results are the same.
+func TestBlocks(t *testing.T) {
+	cache := l2Cache
+	defer func() { l2Cache = cache }()
+	eachBackend(t, func(t *testing.T) {
+		mem := newArena(t, 60)
+		same := func(name string, elements int, run func(dst []float32, ep *Epilogue)) {
+			ep := &Epilogue{Act: ActLeaky, Slope: 0.1}
+			small := mem.random(elements, plain)
+			large := mem.clone(small)
+			l2Cache = 4000
+			ep.Residual = small // as residuals added in place are
+			run(small, ep)
+			l2Cache = 1 << 30
+			ep.Residual = large
+			run(large, ep)
+			requireSame(t, large, small, "%s", name)
+			mem.check(t)
+			mem.reset()
+		}
+		const m, k, n = 500, 8, 401
+		a, b := benchFloats(m*k), Pack(k, n, benchFloats(k*n), n)
+		l2Cache = 4000
+		require.Equal(t, 2*gemmMaxM, blockRows(k, n), "this case has blocks of several strips")
+		same("gemm", m*n, func(dst []float32, ep *Epilogue) {
+			ep.LDR = n
+			GEMM(dst, n, a, k, b, m, ep)
+		})
+		for _, stride := range []int{1, 2} {
+			s := &ConvShape{
+				H: 23 * stride, W: 17 * stride, Cin: 16, OutH: 23, OutW: 17, Cout: 50,
+				KH: 3, KW: 3, StrideY: stride, StrideX: stride, PadTop: 1, PadLeft: 1,
+			}
+			taps := s.KH * s.KW * s.Cin
+			src, w := benchFloats(s.H*s.W*s.Cin), Pack(taps, s.Cout, benchFloats(taps*s.Cout), s.Cout)
+			require.Greater(t, blockRows(taps, s.Cout)/s.OutW, 1, "several rows at once")
+			for _, rows := range [][2]int{{0, s.OutH}, {4, 19}} {
+				same("conv", s.OutH*s.OutW*s.Cout, func(dst []float32, ep *Epilogue) {
+					ep.LDR = s.Cout
+					Conv(dst, src, w, s, ep, rows[0], rows[1])
+				})
+				l2Cache = 4000
+			}
+		}
+	})
+}
