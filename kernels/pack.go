@@ -46,7 +46,9 @@ func (p *Packed) SetTransposed(b []float32, ldb int) {
 		panel := p.Data[j/PanelWidth*p.K*PanelWidth+j%PanelWidth:]
 		k := 0
 		if j+packTRows <= p.N && done > 0 {
-			active.packT(&panel[0], &b[j*ldb], ldb, done)
+			for ; k < done; k += packRows {
+				active.packT(&panel[k*PanelWidth], &b[j*ldb+k], ldb, min(packRows, done-k))
+			}
 			k = done
 		}
 		for ; k < p.K; k++ {
@@ -60,9 +62,21 @@ func (p *Packed) SetTransposed(b []float32, ldb int) {
 // panels returns the number of panels that n columns take.
 func panels(n int) int { return (n + PanelWidth - 1) / PanelWidth }
 
+// packRows bounds the rows of one call of the pack entries. A matrix with more is
+// packed panel by panel, because the rows of a single panel follow each other.
+const packRows = 1 << 12
+
 // packPanels writes the k×n matrix b into panels, padding the last with zeros.
 func packPanels(dst, b []float32, ldb, k, n int) {
 	if k == 0 {
+		return
+	}
+	if k > packRows {
+		for j := 0; j < n; j += PanelWidth {
+			for i := 0; i < k; i += packRows {
+				active.pack(&dst[j*k+i*PanelWidth], &b[i*ldb+j], ldb, min(packRows, k-i), min(PanelWidth, n-j))
+			}
+		}
 		return
 	}
 	for j := 0; j < n; j += packMaxN {

@@ -329,7 +329,7 @@ func (g *dwWindowKernel) write() {
 	g.MOVQ(g.arg("c"), dwCount)
 	g.SUBQ(dwTap, dwCount)
 	g.JLE(operand.LabelRef("done"))
-	g.MOVQ(imm(dwWindowGroup), dwTap)
+	g.MOVQ(operand.I32(dwWindowGroup), dwTap)
 	g.CMPQ(dwCount, dwTap)
 	g.CMOVQGT(dwTap, dwCount)
 	g.MOVQ(dwCount, size)
