@@ -22,8 +22,10 @@ type Options struct {
 	// to hundredths. 0 means DefaultQuality.
 	Quality float64
 	// Bounded asks that no decoded value be off by more than MaxError, in the
-	// unit of the data. 0 keeps records of Uint8 without loss; Float32 needs
-	// more, except that of samples with Origin.Gain 0 keeps each sample.
+	// unit of the data. 0 keeps records of Uint8 without loss, and integer
+	// samples (Origin.Gain is set): their values are within MaxError of the
+	// file's header, which is what rounding to a sample takes back. Other
+	// records of Float32 need more than 0.
 	Bounded  bool
 	MaxError float64
 	// Threads is the number of threads to use; 0 means GOMAXPROCS. The file
@@ -38,9 +40,9 @@ const groupValues = 1 << 19
 // maxGroupLatents bounds the latents that are decoded together.
 const maxGroupLatents = 1 << 26
 
-// sampleSlack is how far the bound of samples is below half a step, beyond which
-// rounding gives another one.
-const sampleSlack = 0.49
+// sampleBound is the bound that keeps integer samples, in their steps: less than
+// the half at which rounding gives another one.
+const sampleBound = 0.49
 
 // Encode writes the records of s to w in the .aec format.
 func Encode(w io.Writer, s *Set, o *Options) error {
@@ -101,7 +103,7 @@ func boundFor(s *Set, maxError float64) (*bound, error) {
 		if s.Origin == nil || s.Origin.Gain == 0 {
 			return nil, errors.New("record: error bound 0 is for uint8 and integer samples, float32 needs more")
 		}
-		maxError = sampleSlack / s.Origin.Gain
+		maxError = sampleBound / s.Origin.Gain
 	}
 	return newBound(s.Kind, maxError, max(slices.Max(s.Data), -slices.Min(s.Data)))
 }
