@@ -21,13 +21,13 @@ func (a *app) benchCommand() *cli.Command {
 		Short: "Measure rate and distortion, and speed from kernels to training",
 		Run: func(cmd *cli.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown benchmark %q: use rd, codec, kernels, layers or train", args[0])
+				return usagef("unknown benchmark %q: use rd, codec, kernels, layers, train or recipes", args[0])
 			}
-			return usagef("name a benchmark: rd, codec, kernels, layers or train")
+			return usagef("name a benchmark: rd, codec, kernels, layers, train or recipes")
 		},
 	}
 	cmd.AddCommand(a.benchRDCommand(), a.benchCodecCommand(), a.benchKernelsCommand(), a.benchLayersCommand(),
-		a.benchTrainCommand(), a.benchReportCommand())
+		a.benchTrainCommand(), a.benchRecipesCommand(), a.benchReportCommand())
 	return cmd
 }
 

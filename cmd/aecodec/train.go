@@ -18,6 +18,7 @@ func (a *app) trainCommand() *cli.Command {
 	cfg := trainer.DefaultConfig()
 	var config string
 	var force bool
+	var recipe recipeFlags
 	cmd := &cli.Command{
 		Use:   "train --data FOLDER -o MODEL.aem",
 		Short: "Train a codec on folders of pictures",
@@ -25,10 +26,14 @@ func (a *app) trainCommand() *cli.Command {
 
 The same pictures, settings and seed give the same weights on every processor and with any number of threads. With
 --checkpoint a run saves its state every now and then and on Ctrl-C; the same command with --resume goes on from there, to
-the same weights as if it had never stopped. The folder also gets a log (JSON lines) and a plot of the curves.`,
+the same weights as if it had never stopped. The folder also gets a log (JSON lines) and a plot of the curves.
+
+With --recipe it trains on records of one shape instead: digits, windows of a signal, tiles. Each recipe is one use of an
+autoencoder; trainer/recipes/README.md describes them.`,
 		Example: `  aecodec train --data photos/ --valid held-out/ --checkpoint run/ -o mine.aem
   aecodec train --data photos/ --valid held-out/ --checkpoint run/ -o mine.aem --resume
-  aecodec encode --model mine.aem picture.png`,
+  aecodec encode --model mine.aem picture.png
+  aecodec train --recipe vae --data train-images-idx3-ubyte.gz --test t10k-images-idx3-ubyte.gz -o digits.aem`,
 		Args: atMost(0),
 		Run: func(cmd *cli.Command, _ []string) error {
 			if config != "" {
@@ -50,6 +55,12 @@ the same weights as if it had never stopped. The folder also gets a log (JSON li
 				if err := checkNew(cfg.Out); err != nil {
 					return err
 				}
+			}
+			if recipe.name != "" {
+				return a.trainRecipe(cmd, &recipe, cfg, force)
+			}
+			if err := checkRecipeFlags(cmd.Flags()); err != nil {
+				return err
 			}
 			if cfg.Card == nil {
 				cfg.Card = &trainer.Card{}
@@ -95,6 +106,7 @@ the same weights as if it had never stopped. The folder also gets a log (JSON li
 	f.IntVar(&cfg.ValidEvery, "valid-every", cfg.ValidEvery, "steps between validations")
 	f.IntVar(&cfg.SaveEvery, "save-every", cfg.SaveEvery, "steps between checkpoints")
 	f.IntVar(&cfg.LogEvery, "log-every", cfg.LogEvery, "steps between log entries")
+	recipe.add(f)
 	return cmd
 }
 
@@ -169,7 +181,7 @@ func portableCommand(cmd *cli.Command) string {
 				names[i] = filepath.Base(names[i])
 			}
 			value = strings.Join(names, ",")
-		case "output", "valid", "init", "config":
+		case "output", "valid", "init", "config", "labels", "test", "test-labels":
 			value = filepath.Base(value)
 		}
 		words = append(words, "--"+f.Name, value)

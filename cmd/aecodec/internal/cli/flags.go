@@ -111,6 +111,17 @@ func (f *FlagSet) Float64SliceVar(p *[]float64, name string, value []float64, us
 	f.add(name, "", "floats")
 }
 
+// IntSliceVar defines a flag whose Value is a SliceValue of whole numbers.
+func (f *FlagSet) IntSliceVar(p *[]int, name string, value []int, usage string) {
+	*p = value
+	f.values.Var(&sliceValue[int]{
+		p:      p,
+		parse:  func(s string) (int, error) { return strconv.Atoi(strings.TrimSpace(s)) },
+		format: strconv.Itoa,
+	}, name, usage)
+	f.add(name, "", "ints")
+}
+
 // add completes a flag whose value is defined already.
 func (f *FlagSet) add(name, short, kind string) {
 	v := f.values.Lookup(name)
