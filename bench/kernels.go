@@ -23,9 +23,10 @@ type KernelLine struct {
 	Entry   string   `json:"entry"` // of the table of kernels, that does the work
 	Name    string   `json:"name"`
 	Shape   string   `json:"shape"`
-	Flops   float64  `json:"flops"`      // of one call, a multiply-add being two
-	Read    float64  `json:"read_bytes"` // by one call, each operand once
-	Bytes   float64  `json:"bytes"`      // with those written
+	Flops   float64  `json:"flops"`             // of one call, a multiply-add being two
+	IntOps  float64  `json:"int_ops,omitempty"` // the same of integers
+	Read    float64  `json:"read_bytes"`        // by one call, each operand once
+	Bytes   float64  `json:"bytes"`             // with those written
 	Timings []Timing `json:"timings"`
 }
 
@@ -52,7 +53,7 @@ func Kernels(ctx context.Context, o *TimingOptions) (*KernelsResult, error) {
 		c := &cases[i]
 		run := c.make()
 		for _, b := range opts.Backends {
-			list = append(list, &work{backend: b, flops: c.flops, read: c.read, bytes: c.read + c.written, request: c.request, run: func() error { run(); return nil }})
+			list = append(list, &work{backend: b, flops: c.flops, dots: c.dots, read: c.read, bytes: c.read + c.written, request: c.request, run: func() error { run(); return nil }})
 		}
 	}
 	r := &KernelsResult{Machine: ThisMachine(), Rounds: opts.Rounds}
@@ -61,7 +62,7 @@ func Kernels(ctx context.Context, o *TimingOptions) (*KernelsResult, error) {
 	}
 	for i := range cases {
 		c := &cases[i]
-		line := KernelLine{Entry: c.entry, Name: c.name, Shape: c.shape, Flops: c.flops, Read: c.read, Bytes: c.read + c.written}
+		line := KernelLine{Entry: c.entry, Name: c.name, Shape: c.shape, Flops: c.flops, IntOps: c.dots, Read: c.read, Bytes: c.read + c.written}
 		for _, w := range list[i*len(opts.Backends):][:len(opts.Backends)] {
 			line.Timings = append(line.Timings, w.timing(peaksOf(r.Peaks, w.backend)))
 		}
@@ -74,6 +75,7 @@ func Kernels(ctx context.Context, o *TimingOptions) (*KernelsResult, error) {
 type kernelCase struct {
 	entry, name, shape string
 	flops              float64
+	dots               float64             // operations on integers
 	read, written      float64             // bytes
 	request            string              // to peers; see work
 	make               func() (run func()) // allocates the operands
@@ -109,6 +111,10 @@ func kernelCases() []kernelCase {
 		cases = append(cases, depthwiseCase("depthwise3", s[0], s[1], s[2], 3), depthwiseGradCase("depthwise3Weight", s[0], s[1], s[2], 3))
 	}
 	cases = append(cases, depthwiseCase("depthwise", 32, 48, 128, 5), depthwiseGradCase("dotRows", 32, 48, 128, 5))
+	for _, m := range [][3]int{{6144, 128, 256}, {1536, 320, 768}} {
+		cases = append(cases, intGEMMCases(m[0], m[1], m[2])...)
+	}
+	cases = append(cases, depthwise8Case(64, 96, 96))
 	cases = append(cases, flatCases()...)
 	return append(cases, reduceCases()...)
 }
@@ -226,6 +232,59 @@ func depthwiseGradCase(entry string, h, w, c, k int) kernelCase {
 	}
 }
 
+// ints returns n integers of all values.
+func ints[T int8 | uint8 | int16](n int) []T {
+	r := rand.New(rand.NewPCG(uint64(n), 2))
+	x := make([]T, n)
+	for i := range x {
+		x[i] = T(r.Uint32())
+	}
+	return x
+}
+
+// rescale brings the sums of n columns to 16 and 8 bits.
+func rescale(n int) *kernels.Rescale {
+	shift, mul := make([]int32, n), make([]int16, n)
+	for j := range n {
+		shift[j], mul[j] = 8, 1<<12
+	}
+	r, err := kernels.NewRescale(make([]int32, n), shift, mul, make([]int16, n))
+	if err != nil {
+		panic(err) // all in range
+	}
+	return r
+}
+
+// intGEMMCases are the integer products. Both are measured against the peak of
+// dot products of the widest kind, which for AVX-512 VNNI is that of bytes.
+func intGEMMCases(m, k, n int) []kernelCase {
+	shape, ops := fmt.Sprintf("%dx%dx%d", m, k, n), 2*float64(m)*float64(k)*float64(n)
+	return []kernelCase{
+		{entry: "gemm8", name: "GEMM8", shape: shape, dots: ops, read: float64(m*k + k*n), written: float64(m * n), make: func() func() {
+			a, b := ints[uint8](m*k), kernels.Pack8(k, n, ints[int8](k*n), n)
+			out := &kernels.IntOutput{Rescale: rescale(n), Out8: make([]uint8, m*n), LD8: n}
+			return func() { kernels.GEMM8(a, k, b, m, out) }
+		}},
+		{entry: "gemm16", name: "GEMM16", shape: shape, dots: ops, read: 2 * float64(m*k+k*n), written: 2 * float64(m*n), make: func() func() {
+			a, b := ints[int16](m*k), kernels.Pack16(k, n, ints[int16](k*n), n)
+			out := &kernels.IntOutput{Rescale: rescale(n), Out16: make([]int16, m*n), LD16: n}
+			return func() { kernels.GEMM16(a, k, b, m, out) }
+		}},
+	}
+}
+
+func depthwise8Case(h, w, c int) kernelCase {
+	return kernelCase{
+		entry: "depthwise8", name: "Depthwise8", shape: depthwiseShape(h, w, c, 3),
+		dots: 2 * float64(h*w*c*9), read: float64(h*w*c + 18*c), written: float64(h * w * c),
+		make: func() func() {
+			src, taps, pad := ints[uint8](h*w*c), ints[int16](9*c), make([]uint8, c)
+			out := &kernels.IntOutput{Rescale: rescale(c), Out8: make([]uint8, h*w*c), LD8: c}
+			return func() { kernels.Depthwise8(src, pad, taps, h, w, c, 3, 3, out, 0, h) }
+		},
+	}
+}
+
 // flatLen is the length of the flat cases, which stay in the second-level cache.
 const flatLen = 1 << 14
 
@@ -274,6 +333,10 @@ func flatCases() []kernelCase {
 			w, g, m, v := floats(n), floats(n), make([]float32, n), make([]float32, n)
 			p := &kernels.AdamParams{LR: 1e-6, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, Correct1: 1, Correct2: 1, GradScale: 1}
 			return func() { kernels.AdamW(w, g, m, v, p) }
+		}},
+		{entry: "quantise", name: "Quantise", shape: fmt.Sprint(n), flops: 2 * n, read: 4 * n, written: 3 * n, make: func() func() {
+			dst16, dst8, src, scale, offset := make([]int16, n), make([]uint8, n), floats(n), floats(channels), make([]int16, channels)
+			return func() { kernels.Quantise(dst16, dst8, src, scale, offset) }
 		}},
 		flat("normal", "NormalBits", 2, 0, func() func(dst, x, y, v, u []float32) {
 			dd, ds := make([]float32, n), make([]float32, n)

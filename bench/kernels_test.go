@@ -99,6 +99,12 @@ func TestBound(t *testing.T) {
 	require.Zero(t, s)
 	s, _ = p.bound(&work{flops: 1, read: 1, bytes: 1}, 0, of)
 	require.Zero(t, s)
+	s, _ = p.bound(&work{dots: 1, read: 1, bytes: 1}, 1, of)
+	require.Zero(t, s, "no peak of integers")
+	p.Dot.Median = 200
+	s, arithmetic = p.bound(&work{dots: 2e9, read: 1, bytes: 1}, 0, of)
+	require.InEpsilon(t, 1e-2, s, 1e-9)
+	require.True(t, arithmetic)
 }
 
 func TestTimingOptions(t *testing.T) {

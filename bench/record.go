@@ -15,7 +15,8 @@ import (
 // Record is what was measured on one machine: the last result of every suite,
 // and comparisons with other programs that scripts in bench/peers make.
 type Record struct {
-	Name    string         `json:"-"` // of the file, without extension
+	Name    string         `json:"-"`              // of the file, without extension
+	Note    string         `json:"note,omitempty"` // by hand: what a reader has to know about the circumstances
 	Kernels *KernelsResult `json:"kernels,omitempty"`
 	Layers  *LayersResult  `json:"layers,omitempty"`
 	Codec   *CodecResult   `json:"codec,omitempty"`

@@ -64,7 +64,7 @@ func TestRecords(t *testing.T) {
 
 func TestReportOfPeers(t *testing.T) {
 	ratio := 1.5
-	r := &Record{Name: "lab",
+	r := &Record{Name: "lab", Note: "it was raining",
 		Kernels: &KernelsResult{Kernels: []KernelLine{{Name: "GEMM", Timings: []Timing{{Backend: "b",
 			Peers: []PeerTiming{{Peer: "oneDNN 2", Ratio: Spread{1.25, 1.5}}}}}}}},
 		PeerCodecs: &PeerCodecs{Lines: []PeerCodecLine{{Pictures: "set", Program: "djpeg", Action: "decode", Ratio: Spread{0.5, 0.75}}}},
@@ -72,7 +72,7 @@ func TestReportOfPeers(t *testing.T) {
 	}
 	var report bytes.Buffer
 	require.NoError(t, WriteReport(&report, []*Record{r}, ""))
-	for _, want := range []string{"oneDNN 2", "| 1.25 (1.50) |", "djpeg", "0.50 (0.75)", "PyTorch 2.9", "| 1.50 |"} {
+	for _, want := range []string{"\nit was raining\n", "oneDNN 2", "| 1.25 (1.50) |", "djpeg", "0.50 (0.75)", "PyTorch 2.9", "| 1.50 |"} {
 		require.Contains(t, report.String(), want)
 	}
 	r.PeerTrain.Ratio = nil

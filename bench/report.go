@@ -21,6 +21,9 @@ func WriteReport(w io.Writer, records []*Record, picture string) error {
 	for _, r := range records {
 		m := r.machine()
 		fmt.Fprintf(e, "\n## %s\n\n%s, %d cores, %s, level %s, %s\n", r.Name, m.CPU, m.Cores, m.Go, orDash(m.Level), m.Date)
+		if r.Note != "" {
+			fmt.Fprintf(e, "\n%s\n", r.Note)
+		}
 		r.writePeaks(e)
 		r.writeLayers(e)
 		r.writeKernels(e)

@@ -69,11 +69,17 @@ func (p *Peaks) bytesPerSecond(n float64, of func(Spread) float64) float64 {
 // that takes them; 0 if the limits are not known. Writing is not counted: caches
 // do it beside reading.
 func (p *Peaks) bound(w *work, fma float64, of func(Spread) float64) (seconds float64, arithmetic bool) {
-	bandwidth := p.bytesPerSecond(w.bytes, of)
-	if bandwidth == 0 || fma == 0 {
-		return 0, w.flops > 0
+	bandwidth, dot := p.bytesPerSecond(w.bytes, of), 1e9*of(p.Dot)
+	if bandwidth == 0 || w.flops > 0 && fma == 0 || w.dots > 0 && dot == 0 {
+		return 0, w.flops+w.dots > 0
 	}
-	compute, memory := w.flops/fma, w.read/bandwidth
+	compute, memory := 0.0, w.read/bandwidth
+	if w.flops > 0 {
+		compute += w.flops / fma
+	}
+	if w.dots > 0 {
+		compute += w.dots / dot
+	}
 	return max(compute, memory), compute >= memory
 }
 
@@ -88,7 +94,7 @@ func (p *Peaks) bound(w *work, fma float64, of func(Spread) float64) (seconds fl
 type Timing struct {
 	Backend string  `json:"backend"`
 	Seconds Spread  `json:"seconds"` // of one run
-	GFLOPS  float64 `json:"gflops"`  // median
+	GFLOPS  float64 `json:"gflops"`  // median; of integers, operations as well
 	GBPS    float64 `json:"gb_per_second"`
 	Bound   string  `json:"bound"`
 	Share   Spread  `json:"share"`
@@ -99,7 +105,7 @@ type Timing struct {
 // work is something to be timed with one backend.
 type work struct {
 	backend     string
-	flops       float64 // of one run
+	flops, dots float64 // of one run: operations on floats, on integers
 	read, bytes float64 // bytes of the operands, and with those of the results
 	run         func() error
 	request     string // to a peer that shall do the same work, if there is a way to say it
@@ -113,7 +119,7 @@ type work struct {
 // timing compares the times with the peaks of the backend.
 func (w *work) timing(p *Peaks) Timing {
 	t := Timing{Backend: w.backend, Seconds: timeSpread(w.seconds), Bound: "memory"}
-	t.GFLOPS, t.GBPS = w.flops/t.Seconds.Median/1e9, w.bytes/t.Seconds.Median/1e9
+	t.GFLOPS, t.GBPS = (w.flops+w.dots)/t.Seconds.Median/1e9, w.bytes/t.Seconds.Median/1e9
 	middle := func(s Spread) float64 { return s.Median }
 	shares := make([]float64, len(w.seconds))
 	for i, s := range w.seconds {

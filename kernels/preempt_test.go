@@ -26,6 +26,12 @@ func callWork(args []reflect.Value) (flops, bytes int) {
 		return 2 * a.kh * a.kw * a.n * a.c, 4 * a.c * (a.kh*(a.n+a.kw-1) + 2*a.n + a.kh*a.kw)
 	case *dwWeightArgs:
 		return 18 * a.n * a.c, 4 * a.c * (3*(a.n+2) + a.n + 18)
+	case *intGEMMArgs:
+		return 2 * a.m * a.n * 4 * a.steps, 4 * a.steps * (a.m + panels(a.n)*PanelWidth)
+	case *dw8Args:
+		return 18 * a.n * a.c, a.c * (3*(a.n+2) + 3*a.n + 18)
+	case *quantiseArgs:
+		return 2 * a.rows * a.n, 7 * a.rows * a.n
 	case *float32: // pack, packT
 		k, n := int(args[3].Int()), packTRows
 		if len(args) > 4 {
@@ -78,6 +84,14 @@ func TestCallsAreShort(t *testing.T) {
 		w.SetTransposed(b, k)
 		GEMM(make([]float32, m*n), n, make([]float32, m*k), k, w, m, nil)
 	}
+	for _, k := range []int{1, 1280, 8192} {
+		const m, n = 200, 100
+		p := &Rescale{n: n, bias: make([]int32, 128), shift: make([]int32, 128), mul: make([]int16, 128), offset: make([]int16, 128)}
+		out := &IntOutput{Rescale: p}
+		GEMM8(make([]uint8, m*k), k, Pack8(k, n, make([]int8, k*n), n), m, out)
+		GEMM16(make([]int16, m*k), k, Pack16(k, n, make([]int16, k*n), n), m, out)
+		Depthwise8(make([]uint8, 3*2000*n), make([]uint8, n), make([]int16, 9*n), 3, 2000, n, 3, 3, out, 0, 3)
+	}
 	GEMMTN(make([]float32, 500*300), 300, make([]float32, 1000*500), 500, make([]float32, 1000*300), 300, 1000, 500, 300, 0, 500)
 	for _, cin := range []int{3, 64, 1024} {
 		for _, side := range []int{3, 7} {
@@ -103,6 +117,7 @@ func TestCallsAreShort(t *testing.T) {
 	FMAChannels(x, y, c, c)
 	AdamW(x, y, z, make([]float32, n), &AdamParams{})
 	NormalBits(x, y, z, x, y)
+	Quantise(make([]int16, n), make([]uint8, n), x, c, make([]int16, len(c)))
 	Sum(x)
 	SumSquares(x)
 	Dot(x, y)

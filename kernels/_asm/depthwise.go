@@ -283,13 +283,8 @@ func (g *dwKernel) block(n int, masked bool) {
 type dwWindowKernel struct{ dwPixels }
 
 // dwWindowTile is how many accumulators hide the latency of FMA where two can
-// begin a cycle and take four. dwWindowGroup is how many channels of a row are
-// done before the next ones: few, so that the columns that neighbouring tiles
-// share are still in the first-level cache.
-const (
-	dwWindowTile  = 8
-	dwWindowGroup = 32
-)
+// begin a cycle and take four.
+const dwWindowTile = 8
 
 // Vector registers; in is free outside of masked blocks and the epilogue.
 func (g *dwWindowKernel) acc(i int) reg.VecPhysical { return g.v(i) }
@@ -310,9 +305,7 @@ var (
 
 func (g *dwWindowKernel) write() {
 	g.text("depthwise", "(args *dwWindowArgs)", "computes n pixels of a row, with any window.")
-	// Bytes before the tile, before its present channels, and before its group
-	// of channels; channels of the group.
-	x, channel, group, size := g.AllocLocal(8), g.AllocLocal(8), g.AllocLocal(8), g.AllocLocal(8)
+	x, channel := g.AllocLocal(8), g.AllocLocal(8) // bytes before the tile, and before its channels
 	g.MOVQ(operand.NewParamAddr("args", 0), dwG)
 	g.MOVQ(g.arg("c"), reg.RCX)
 	g.tailMask(reg.RCX, reg.RDX)
@@ -321,18 +314,6 @@ func (g *dwWindowKernel) write() {
 	g.MOVQ(g.arg("c"), dwStride[0])
 	g.SHLQ(imm(2), dwStride[0])
 	g.dwStrides()
-	g.MOVQ(operand.I32(0), group)
-
-	g.Label("group")
-	g.MOVQ(group, dwTap)
-	g.SHRQ(imm(2), dwTap)
-	g.MOVQ(g.arg("c"), dwCount)
-	g.SUBQ(dwTap, dwCount)
-	g.JLE(operand.LabelRef("done"))
-	g.MOVQ(operand.I32(dwWindowGroup), dwTap)
-	g.CMPQ(dwCount, dwTap)
-	g.CMOVQGT(dwTap, dwCount)
-	g.MOVQ(dwCount, size)
 	g.MOVQ(operand.I32(0), x)
 	g.MOVQ(g.arg("n"), dwBase) // pixels left
 
@@ -340,7 +321,7 @@ func (g *dwWindowKernel) write() {
 	g.Label("next")
 	g.MOVQ(dwBase, dwCount)
 	g.TESTQ(dwCount, dwCount)
-	g.JZ(operand.LabelRef("grouped"))
+	g.JZ(operand.LabelRef("done"))
 	g.CMPQ(dwCount, imm(2*g.tile))
 	g.JGE(operand.LabelRef(fmt.Sprintf("pixels%d", g.tile)))
 	g.CMPQ(dwCount, imm(g.tile))
@@ -355,10 +336,9 @@ func (g *dwWindowKernel) write() {
 	for n := g.tile; n >= 1; n-- {
 		g.Label(fmt.Sprintf("pixels%d", n))
 		loop, rest, end := g.label("loop"), g.label("rest"), g.label("end")
-		g.MOVQ(group, dwAt)
-		g.MOVQ(dwAt, channel)
-		g.ADDQ(x, dwAt)
-		g.MOVQ(size, dwCount)
+		g.MOVQ(operand.I32(0), channel)
+		g.MOVQ(x, dwAt)
+		g.MOVQ(g.arg("c"), dwCount)
 		g.SUBQ(imm(g.isa.lanes), dwCount)
 		g.JL(operand.LabelRef(rest))
 		g.Label(loop)
@@ -377,9 +357,6 @@ func (g *dwWindowKernel) write() {
 		g.SUBQ(imm(n), dwBase)
 		g.JMP(operand.LabelRef("next"))
 	}
-	g.Label("grouped")
-	g.ADDQ(operand.I32(4*dwWindowGroup), group)
-	g.JMP(operand.LabelRef("group"))
 	g.Label("done")
 	g.ret()
 }
