@@ -27,20 +27,25 @@ var alphaEncoder = sync.OnceValues(func() (*zstd.Encoder, error) {
 		zstd.WithWindowSize(alphaWindow))
 })
 
-// encodeAlpha returns the 'A' chunk of a w×h alpha plane.
-func encodeAlpha(alpha []byte, w, h int) ([]byte, error) {
+// encodeAlpha returns the 'A' chunk of a picture.
+func encodeAlpha(r *raster) ([]byte, error) {
+	w, h := r.w, r.h
 	enc, err := alphaEncoder()
 	if err != nil {
 		return nil, fmt.Errorf("codec: alpha: %w", err)
 	}
 	filtered := make([]byte, 0, h*(w+1))
-	above := make([]byte, w)
+	above, row := make([]byte, w), make([]byte, w)
+	var buf []byte
 	var candidates [filters][]byte
 	for f := range candidates {
 		candidates[f] = make([]byte, w)
 	}
 	for y := range h {
-		row := alpha[y*w:][:w]
+		pixels := r.row(0, y, w, &buf)
+		for x := range row {
+			row[x] = pixels[4*x+3]
+		}
 		best, least := 0, int(^uint(0)>>1)
 		for f, out := range candidates {
 			if cost := filterRow(out, row, above, f); cost < least {
@@ -49,7 +54,7 @@ func encodeAlpha(alpha []byte, w, h int) ([]byte, error) {
 		}
 		filtered = append(filtered, byte(best))
 		filtered = append(filtered, candidates[best]...)
-		above = row
+		above, row = row, above
 	}
 	return enc.EncodeAll(filtered, nil), nil
 }
@@ -97,36 +102,35 @@ func abs(v int) int { return max(v, -v) }
 // every zstd decoder is meant to support (RFC 8878, 3.1.1.1.2).
 const alphaWindow = 8 << 20
 
-// decodeAlpha returns the w×h plane of an 'A' chunk. Beside the plane it holds
-// one row and the decompressor's window.
-func decodeAlpha(data []byte, w, h int) ([]byte, error) {
+// decodeAlpha hands the rows of the w×h plane of an 'A' chunk to store. It holds
+// two of them and the decompressor's window.
+func decodeAlpha(data []byte, w, h int, store func(y int, row []byte)) error {
 	dec, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(alphaWindow))
 	if err != nil {
-		return nil, fmt.Errorf("codec: alpha: %w", err)
+		return fmt.Errorf("codec: alpha: %w", err)
 	}
 	defer dec.Close()
-	alpha := make([]byte, w*h)
 	line := make([]byte, w+1)
-	above := make([]byte, w)
+	above, row := make([]byte, w), make([]byte, w)
 	for y := range h {
 		if _, err := io.ReadFull(dec, line); err != nil {
-			return nil, corrupt("alpha", "row %d: %v", y, err)
+			return corrupt("alpha", "row %d: %v", y, err)
 		}
 		filter := int(line[0])
 		if filter >= filters {
-			return nil, corrupt("alpha", "row %d: unknown filter %d", y, filter)
+			return corrupt("alpha", "row %d: unknown filter %d", y, filter)
 		}
-		row := alpha[y*w:][:w]
 		var left, aboveLeft byte
 		for x, d := range line[1:] {
 			row[x] = d + predict(filter, left, above[x], aboveLeft)
 			left, aboveLeft = row[x], above[x]
 		}
-		above = row
+		store(y, row)
+		above, row = row, above
 	}
 	if n, err := dec.Read(line[:1]); n != 0 || err != io.EOF {
-		return nil, corrupt("alpha", "data after the last row")
+		return corrupt("alpha", "data after the last row")
 	}
-	return alpha, nil
+	return nil
 }

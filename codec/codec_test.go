@@ -98,13 +98,13 @@ func psnr(t testing.TB, a, b image.Image) float64 {
 	ra, rb := newRaster(a), newRaster(b)
 	require.Equal(t, [2]int{ra.w, ra.h}, [2]int{rb.w, rb.h})
 	var sum, n float64
-	at := func(r *raster, x, y, c int) float64 {
-		return float64(r.pix[y*r.stride+x*r.step+min(c, r.step-1)])
-	}
+	var bufA, bufB []byte
 	for y := range ra.h {
+		rowA, rowB := ra.row(0, y, ra.w, &bufA), rb.row(0, y, rb.w, &bufB)
+		at := func(r *raster, row []byte, x, c int) float64 { return float64(row[x*r.step+min(c, r.step-1)]) }
 		for x := range ra.w {
 			for c := range 3 {
-				d := at(ra, x, y, c) - at(rb, x, y, c)
+				d := at(ra, rowA, x, c) - at(rb, rowB, x, c)
 				sum += d * d
 				n++
 			}

@@ -59,12 +59,11 @@ type DecoderOptions struct {
 // Decoder reads pictures with the same settings. It is safe for concurrent use.
 //
 // Beside the result (4 bytes a pixel, 1 for gray) and the file's chunks, decoding
-// takes M/64 bytes a pixel for the latent (5 with the model `photo`) and working
-// memory: with networks like those of `photo` 54 bytes a pixel up to 2.4
-// megapixels, and about 100 MB for each thread beyond that. Sides count as
-// rounded up to LatentStride. Limits.MaxPixels is checked before any of this is
-// allocated; with rounded sides a picture may have twice as many, so a very
-// narrow one is refused earlier.
+// takes the latents of some tiles, 24 MB at most with networks like those of
+// `photo`, and about 15 MB for each thread; networks with layers that look at the
+// whole picture take memory for all of it. Limits.MaxPixels is checked before any
+// of this is allocated. Sides count as rounded up to LatentStride, so that a very
+// narrow picture is refused earlier.
 type Decoder struct {
 	models  []*Model
 	dirs    []string
@@ -223,15 +222,33 @@ func (c *countingReader) ReadByte() (byte, error) {
 // Decode reads a picture; see the function Decode. Errors of damaged files are
 // format.ErrFormat, one of a model that is not at hand is *UnknownModelError.
 func (d *Decoder) Decode(r io.Reader) (image.Image, error) {
+	return d.decode(r, func(whole image.Rectangle) image.Rectangle { return whole })
+}
+
+// DecodeRegion reads the part of a picture that is inside rect: the same pixels as
+// Decode gives there, in an image whose bounds are the part. Only the tiles that
+// these pixels depend on are decoded, and of them only the rows and columns, so
+// time and memory are those of a picture of that size. A rect outside of the
+// picture is an error.
+func (d *Decoder) DecodeRegion(r io.Reader, rect image.Rectangle) (image.Image, error) {
+	return d.decode(r, rect.Intersect)
+}
+
+func (d *Decoder) decode(r io.Reader, part func(whole image.Rectangle) image.Rectangle) (image.Image, error) {
 	c, err := d.read(r)
 	if err != nil {
 		return nil, err
+	}
+	whole := image.Rect(0, 0, int(c.header.Width), int(c.header.Height))
+	rect := part(whole)
+	if rect.Empty() {
+		return nil, fmt.Errorf("codec: decode: the region is outside of the picture of %dx%d pixels", whole.Max.X, whole.Max.Y)
 	}
 	m, err := findModel(&c.header, d.models, d.dirs)
 	if err != nil {
 		return nil, err
 	}
-	img, err := m.decode(c, d.threads)
+	img, err := m.decode(c, rect, d.threads)
 	if err != nil {
 		return nil, fmt.Errorf("codec: decode: %w", err)
 	}
@@ -267,67 +284,134 @@ func (d *Decoder) DecodeInfo(r io.Reader) (*Info, error) {
 	return info, nil
 }
 
-// decode turns chunks into pixels.
-func (m *Model) decode(c *contents, threads int) (image.Image, error) {
+// decode turns chunks into the pixels of a rectangle of the picture.
+func (m *Model) decode(c *contents, rect image.Rectangle, threads int) (image.Image, error) {
 	p, err := m.at(quality(c.header.Quality))
 	if err != nil {
 		return nil, err
 	}
-	M := m.arch.M
-	width, height := int(c.header.Width), int(c.header.Height)
-	yhat := make([]float32, c.h*c.w*M)
-	err = parallel(threads, len(c.grid), func(i, threads int) error {
-		t := c.grid[i]
-		s := m.scratch()
-		defer m.release(s)
-		t.Z, t.K, t.Index = s.z, s.k, s.index
-		err := m.decodeTile(c.tiles[i], t, p, s)
-		s.z, s.k, s.index = t.Z, t.K, t.Index
-		if err != nil {
-			return err
-		}
-		s.yhat = grow(s.yhat, t.H*t.W*M)
-		if err := m.reconstructTile(t, p, s, threads, s.yhat); err != nil {
-			return err
-		}
-		copyRect(yhat, c.w, t.X, t.Y, s.yhat, t.W, 0, 0, t.H, t.W, M)
-		return nil
-	})
-	if err != nil {
+	out := newCanvas(rect, c.header.Channels == 1)
+	if err := m.decodeTiles(c, p, out, threads); err != nil {
 		return nil, err
 	}
-	var alpha []byte
 	if c.header.Alpha {
-		if alpha, err = decodeAlpha(c.alpha, width, height); err != nil {
+		if err := decodeAlpha(c.alpha, int(c.header.Width), int(c.header.Height), out.storeAlpha); err != nil {
 			return nil, err
 		}
 	}
-	out := newCanvas(width, height, c.header.Channels == 1)
-	if err := m.synthesise(out, yhat, c.h, c.w, threads); err != nil {
-		return nil, err
-	}
-	return out.image(alpha), nil
+	return out.image(), nil
 }
 
-// synthesise runs the synthesis network over the whole latent [h, w, M].
-func (m *Model) synthesise(dst *canvas, yhat []float32, h, w, threads int) error {
-	M := m.arch.M
-	bs := blocks(h, w, m.synthesis.margin)
-	return parallel(threads, len(bs), func(i, threads int) error {
-		b := bs[i]
-		bh, bw := b.y.to-b.y.from, b.x.to-b.x.from
-		in := tensor(yhat, h, w, M)
-		if bh != h || bw != w {
-			s := m.scratch()
-			defer m.release(s)
-			s.yhat = grow(s.yhat, bh*bw*M)
-			copyRect(s.yhat, bw, 0, 0, yhat, w, b.x.from, b.y.from, bh, bw, M)
-			in = tensor(s.yhat, bh, bw, M)
+// decodeTiles decodes the tiles that the pixels of dst depend on and draws them.
+// See area.go for the order. Between two groups of tiles, and between two stripes,
+// lies what is a margin away from the tiles that are still missing: the pixels
+// there are drawn with those tiles, and the latents they need are kept.
+func (m *Model) decodeTiles(c *contents, p *operatingPoint, dst *canvas, threads int) error {
+	cut := m.cutter(m.synthesis, c.h, c.w)
+	all := area{0, 0, c.w, c.h}
+	want := dst.latentArea()
+	if cut.whole {
+		want = all
+	}
+	need := want.grow(cut.margin).intersect(all)
+	keep := 2 * cut.margin
+	tiles := area{need.x0 / tileLatent, need.y0 / tileLatent, ceilDiv(need.x1, tileLatent), ceilDiv(need.y1, tileLatent)}
+	buf := m.buffer()
+	defer m.buffers.Put(buf)
+	left := m.buffer() // the last columns of the stripe before
+	defer m.buffers.Put(left)
+
+	across := ceilDiv(c.w, tileLatent)
+	for tx, step := tiles.x0, cut.stripe(tiles.x1-tiles.x0); tx < tiles.x1; tx += step {
+		end := min(tx+step, tiles.x1)
+		held := area{x0: tx * tileLatent, x1: min(end*tileLatent, c.w)}
+		draw := area{x0: want.x0, x1: want.x1}
+		if tx > tiles.x0 {
+			held.x0 -= keep
+			draw.x0 = max(draw.x0, held.x0+cut.margin)
 		}
-		shape := nn.Shape{H: bh * LatentStride, W: bw * LatentStride, C: 3}
-		return m.synthesis.run(threads, []*nn.Tensor{in}, []nn.Shape{shape}, func(out []*nn.Tensor) error {
-			dst.store(out[0].Data, b, threads)
-			return nil
-		})
+		if end < tiles.x1 {
+			draw.x1 = min(draw.x1, held.x1-cut.margin)
+		}
+		high := cut.group(held.x1 - held.x0)
+		for ty := tiles.y0; ty < tiles.y1; ty += high {
+			bottom := min(ty+high, tiles.y1)
+			held.y0, held.y1 = ty*tileLatent, min(bottom*tileLatent, c.h)
+			draw.y0, draw.y1 = want.y0, want.y1
+			if ty == tiles.y0 {
+				buf.reset(held, m.arch.M)
+			} else {
+				held.y0 -= keep
+				draw.y0 = max(draw.y0, held.y0+cut.margin)
+				buf.slide(held.y0, held.y1)
+			}
+			if bottom < tiles.y1 {
+				draw.y1 = min(draw.y1, held.y1-cut.margin)
+			}
+			rows := area{y0: ty * tileLatent, y1: held.y1}
+			if tx > tiles.x0 {
+				for y := rows.y0; y < rows.y1; y++ {
+					copy(buf.row(y, held.x0, held.x0+keep), left.row(y, left.x0, left.x1))
+				}
+			}
+			width := end - tx
+			err := parallel(threads, width*(bottom-ty), func(i, threads int) error {
+				at := (ty+i/width)*across + tx + i%width
+				return m.decodeTile(c.tiles[at], c.grid[at], p, need, buf, threads)
+			})
+			if err != nil {
+				return err
+			}
+			if end < tiles.x1 {
+				if tx == tiles.x0 && ty == tiles.y0 {
+					left.reset(area{0, tiles.y0 * tileLatent, keep, min(tiles.y1*tileLatent, c.h)}, m.arch.M)
+				}
+				for y := rows.y0; y < rows.y1; y++ {
+					copy(left.row(y, left.x0, left.x1), buf.row(y, held.x1-keep, held.x1))
+				}
+			}
+			jobs := cut.jobs(draw, threads)
+			err = parallel(threads, len(jobs), func(i, _ int) error { return m.synthesise(dst, buf, &cut, jobs[i]) })
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// decodeTile decodes a tile and writes its dequantised latent, as far as it is in
+// need, to buf.
+func (m *Model) decodeTile(data []byte, t *Tile, p *operatingPoint, need area, buf *latents, threads int) error {
+	s := m.scratch()
+	defer m.release(s)
+	tile := *t
+	tile.Z, tile.K, tile.Index = s.z, s.k, s.index
+	err := m.readTile(data, &tile, p, s)
+	s.z, s.k, s.index = tile.Z, tile.K, tile.Index
+	if err != nil {
+		return err
+	}
+	return m.reconstructTile(&tile, p, max(need.y0-t.Y, 0), min(need.y1-t.Y, t.H), threads, buf)
+}
+
+// synthesise draws the pixels of a job.
+func (m *Model) synthesise(dst *canvas, src *latents, cut *cutter, job area) error {
+	x0, x1 := cut.columns(job)
+	in := []nn.Shape{{H: cut.h, W: x1 - x0, C: m.arch.M}}
+	out := []nn.Shape{pixels(cut.h, x1-x0)}
+	rows, err := m.synthesis.start(in, out, job.y0*LatentStride, job.y1*LatentStride, func(y int, dst [][]float32) {
+		copy(dst[0], src.row(y, x0, x1))
 	})
+	if err != nil {
+		return err
+	}
+	defer m.synthesis.end(rows)
+	from, to := (job.x0-x0)*LatentStride*3, (job.x1-x0)*LatentStride*3
+	for lo, hi := rows.Next(); lo < hi; lo, hi = rows.Next() {
+		for y := lo; y < hi; y++ {
+			dst.store(job.x0*LatentStride, y, rows.Row(0, y)[from:to])
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -160,9 +161,8 @@ func (e *Encoder) EncodeQuality(w io.Writer, img image.Image) (float64, error) {
 type job struct {
 	*Encoder
 	raster *raster
-	y      []float32 // [h, w, M]
-	h, w   int
-	alpha  []byte // its chunk, nil if there is none
+	y      *latents // of the whole picture, nil where it is coded only once
+	alpha  []byte   // its chunk, nil if there is none
 }
 
 // coded is a picture at one quality.
@@ -179,11 +179,13 @@ func (e *Encoder) newJob(img image.Image) (*job, error) {
 		return nil, err
 	}
 	j := &job{Encoder: e, raster: r}
-	if j.y, j.h, j.w, err = e.model.analyse(r, e.threads); err != nil {
-		return nil, err
+	if e.target.kind != noTarget {
+		if j.y, err = e.model.analyseAll(r, e.threads); err != nil {
+			return nil, err
+		}
 	}
-	if r.alpha != nil {
-		if j.alpha, err = encodeAlpha(r.alpha, r.w, r.h); err != nil {
+	if r.alpha {
+		if j.alpha, err = encodeAlpha(r); err != nil {
 			return nil, err
 		}
 	}
@@ -197,25 +199,28 @@ func (j *job) code(q quality, effort int, measure bool) (*coded, error) {
 	if err != nil {
 		return nil, err
 	}
-	M := m.arch.M
-	c := &coded{quality: q, tiles: make([][]byte, len(tileGrid(j.h, j.w)))}
-	var yhat []float32
+	h, w := j.raster.latentSize()
+	c := &coded{quality: q, tiles: make([][]byte, len(tileGrid(h, w)))}
+	var back *latents
 	if measure {
-		yhat = make([]float32, j.h*j.w*M)
+		back = m.buffer()
+		defer m.buffers.Put(back)
+		back.reset(area{0, 0, w, h}, m.arch.M)
 	}
-	_, err = m.forTiles(j.y, j.h, j.w, p, j.threads, func(i int, t *Tile, s *tileScratch) error {
-		if measure {
-			copyRect(yhat, j.w, t.X, t.Y, s.yhat, t.W, 0, 0, t.H, t.W, M)
-		}
+	_, err = m.forTiles(j.raster, j.y, back, p, j.threads, func(i int, t *Tile, s *tileScratch) error {
 		var err error
-		c.tiles[i], err = m.appendTile(nil, t, p, s)
+		s.payload, err = m.appendTile(s.payload[:0], t, p, s)
+		c.tiles[i] = bytes.Clone(s.payload)
 		return err
 	})
 	if err != nil || !measure {
 		return c, err
 	}
-	out := newCanvas(j.raster.w, j.raster.h, j.raster.step == 1)
-	if err := m.synthesise(out, yhat, j.h, j.w, j.threads); err != nil {
+	out := newCanvas(image.Rect(0, 0, j.raster.w, j.raster.h), j.raster.step == 1)
+	cut := m.cutter(m.synthesis, h, w)
+	jobs := cut.jobs(back.area, j.threads)
+	err = parallel(j.threads, len(jobs), func(i, _ int) error { return m.synthesise(out, back, &cut, jobs[i]) })
+	if err != nil {
 		return nil, err
 	}
 	c.sse = out.squaredError(j.raster)
@@ -271,50 +276,85 @@ func checkedRaster(img image.Image) (*raster, error) {
 	return newRaster(img), nil
 }
 
-// analyse runs the analysis network over the whole picture and returns the
-// latent [h, w, M].
-func (m *Model) analyse(r *raster, threads int) (y []float32, h, w int, err error) {
-	M := m.arch.M
-	h, w = ceilDiv(r.h, LatentStride), ceilDiv(r.w, LatentStride)
-	y = make([]float32, h*w*M)
-	bs := blocks(h, w, m.analysis.margin)
-	err = parallel(threads, len(bs), func(i, threads int) error {
-		b := bs[i]
-		s := m.scratch()
-		defer m.release(s)
-		bh, bw := b.y.to-b.y.from, b.x.to-b.x.from
-		s.pixels = grow(s.pixels, bh*bw*LatentStride*LatentStride*3)
-		r.load(s.pixels, b, threads)
-		in := []*nn.Tensor{tensor(s.pixels, bh*LatentStride, bw*LatentStride, 3)}
-		return m.analysis.run(threads, in, []nn.Shape{{H: bh, W: bw, C: M}}, func(out []*nn.Tensor) error {
-			copyRect(y, w, b.x.lo, b.y.lo, out[0].Data, bw, b.x.lo-b.x.from, b.y.lo-b.y.from,
-				b.y.hi-b.y.lo, b.x.hi-b.x.lo, M)
-			return nil
-		})
+// analyse computes the latents of a job.
+func (m *Model) analyse(dst *latents, r *raster, cut *cutter, job area) error {
+	x0, x1 := cut.columns(job)
+	in := []nn.Shape{pixels(cut.h, x1-x0)}
+	out := []nn.Shape{{H: cut.h, W: x1 - x0, C: m.arch.M}}
+	s := m.scratch()
+	defer m.release(s)
+	rows, err := m.analysis.start(in, out, job.y0, job.y1, func(y int, dst [][]float32) {
+		r.load(dst[0], x0*LatentStride, y, &s.line)
 	})
-	return y, h, w, err
+	if err != nil {
+		return err
+	}
+	defer m.analysis.end(rows)
+	for lo, hi := rows.Next(); lo < hi; lo, hi = rows.Next() {
+		for y := lo; y < hi; y++ {
+			copy(dst.row(y, job.x0, job.x1), rows.Row(0, y)[(job.x0-x0)*dst.m:])
+		}
+	}
+	return nil
 }
 
-// forTiles quantises the latent y [h, w, M] and calls use, concurrently, with
-// each tile and its dequantised latent, s.yhat. The slices are reused after use
-// returns unless it takes them away.
-func (m *Model) forTiles(y []float32, h, w int, p *operatingPoint, threads int, use func(i int, t *Tile, s *tileScratch) error) ([]*Tile, error) {
+// analyseAll returns the latents of the whole picture.
+func (m *Model) analyseAll(r *raster, threads int) (*latents, error) {
+	h, w := r.latentSize()
+	cut := m.cutter(m.analysis, h, w)
+	y := new(latents)
+	y.reset(area{0, 0, w, h}, m.arch.M)
+	jobs := cut.jobs(y.area, threads)
+	return y, parallel(threads, len(jobs), func(i, _ int) error { return m.analyse(y, r, &cut, jobs[i]) })
+}
+
+// forTiles calls use, concurrently, with each tile of the picture's latents: of y,
+// or analysed piece by piece where that is nil; see area.go for the order. The
+// dequantised latents go to back unless that is nil. The tile's slices are reused
+// after use returns unless it takes them away.
+func (m *Model) forTiles(r *raster, y, back *latents, p *operatingPoint, threads int, use func(i int, t *Tile, s *tileScratch) error) ([]*Tile, error) {
+	h, w := r.latentSize()
+	cut := m.cutter(m.analysis, h, w)
 	tiles := tileGrid(h, w)
-	err := parallel(threads, len(tiles), func(i, threads int) error {
-		t := tiles[i]
-		s := m.scratch()
-		defer m.release(s)
-		s.tile = grow(s.tile, t.H*t.W*m.arch.M)
-		copyRect(s.tile, t.W, 0, 0, y, w, t.X, t.Y, t.H, t.W, m.arch.M)
-		t.Z, t.K, t.Index = s.z, s.k, s.index
-		err := m.analyseTile(t, p, s, threads)
-		s.z, s.k, s.index = t.Z, t.K, t.Index
-		if err != nil {
-			return err
+	across, down := ceilDiv(w, tileLatent), ceilDiv(h, tileLatent)
+	buf := m.buffer()
+	defer m.buffers.Put(buf)
+	for tx, step := 0, cut.stripe(across); tx < across; tx += step {
+		width := min(step, across-tx)
+		held := area{x0: tx * tileLatent, x1: min((tx+width)*tileLatent, w)}
+		high := cut.group(held.x1 - held.x0)
+		for ty := 0; ty < down; ty += high {
+			bottom := min(ty+high, down)
+			held.y0, held.y1 = ty*tileLatent, min(bottom*tileLatent, h)
+			src := y
+			if src == nil {
+				src = buf
+				buf.reset(held, m.arch.M)
+				jobs := cut.jobs(held, threads)
+				err := parallel(threads, len(jobs), func(i, _ int) error { return m.analyse(buf, r, &cut, jobs[i]) })
+				if err != nil {
+					return nil, err
+				}
+			}
+			err := parallel(threads, width*(bottom-ty), func(i, threads int) error {
+				at := (ty+i/width)*across + tx + i%width
+				t := tiles[at]
+				s := m.scratch()
+				defer m.release(s)
+				t.Z, t.K, t.Index = s.z, s.k, s.index
+				err := m.analyseTile(t, src, back, p, s, threads)
+				s.z, s.k, s.index = t.Z, t.K, t.Index
+				if err != nil {
+					return err
+				}
+				return use(at, t, s)
+			})
+			if err != nil {
+				return nil, err
+			}
 		}
-		return use(i, t, s)
-	})
-	return tiles, err
+	}
+	return tiles, nil
 }
 
 // Analyze returns what a file of the picture would hold at default effort, and
@@ -336,13 +376,9 @@ func (m *Model) Analyze(img image.Image, quality float64) (*Latents, error) {
 	if err != nil {
 		return nil, err
 	}
-	y, h, w, err := m.analyse(r, threads(0))
-	if err != nil {
-		return nil, err
-	}
 	l := &Latents{Width: r.w, Height: r.h, Quality: float64(q) / qualityScale}
-	bits := make([][2]float64, len(tileGrid(h, w)))
-	l.Tiles, err = m.forTiles(y, h, w, p, threads(0), func(i int, t *Tile, s *tileScratch) error {
+	bits := make([][2]float64, len(tileGrid(r.latentSize())))
+	l.Tiles, err = m.forTiles(r, nil, nil, p, threads(0), func(i int, t *Tile, s *tileScratch) error {
 		bits[i][0], bits[i][1] = m.bits(t, p, s)
 		s.z, s.k, s.index = nil, nil, nil // they go with the tile
 		return nil

@@ -7,7 +7,6 @@ import (
 
 	"github.com/aecodec/aecodec/codec/nn"
 	"github.com/aecodec/aecodec/format"
-	"github.com/aecodec/aecodec/kernels"
 	"github.com/stretchr/testify/require"
 )
 
@@ -189,37 +188,6 @@ func TestMargin(t *testing.T) {
 		n := &nn.Network{Name: "n", Inputs: []nn.Port{{Name: "x", C: 3}}, Layers: []nn.Layer{l}, Outputs: []string{"a"}}
 		require.Equal(t, -1, margin(n, 1), string(l.Op))
 	}
-}
-
-// Cut into blocks, analysis and synthesis give the bits of one run.
-func TestBlocks(t *testing.T) {
-	if kernels.Active() == "generic" {
-		t.Skip("slow, and no backend treats blocks differently")
-	}
-	m := smallModel()
-	r := newRaster(picture(1660, 1500))
-	h, w := ceilDiv(r.h, LatentStride), ceilDiv(r.w, LatentStride)
-	require.Greater(t, h*w, wholeArea)
-	whole := blocks(h, w, -1)
-	require.Len(t, whole, 1)
-	require.Len(t, blocks(h, w, m.analysis.margin), 4)
-
-	y, _, _, err := m.analyse(r, 2)
-	require.NoError(t, err)
-	x := make([]float32, h*w*256*3)
-	r.load(x, whole[0], 1)
-	require.NoError(t, m.analysis.run(2, []*nn.Tensor{tensor(x, h*16, w*16, 3)}, nil, func(out []*nn.Tensor) error {
-		require.True(t, equalBits(out[0].Data, y))
-		return nil
-	}))
-
-	cut, one := newCanvas(r.w, r.h, false), newCanvas(r.w, r.h, false)
-	require.NoError(t, m.synthesise(cut, y, h, w, 2))
-	require.NoError(t, m.synthesis.run(2, []*nn.Tensor{tensor(y, h, w, m.arch.M)}, nil, func(out []*nn.Tensor) error {
-		one.store(out[0].Data, whole[0], 1)
-		return nil
-	}))
-	require.Equal(t, pixelHash(one.rgb), pixelHash(cut.rgb))
 }
 
 func equalBits(a, b []float32) bool {

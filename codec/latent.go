@@ -77,61 +77,89 @@ func (m *Model) at(q quality) (*operatingPoint, error) {
 	return p, nil
 }
 
-// tileScratch is the working memory of one tile or block.
+// tileScratch is the working memory of a thread.
 type tileScratch struct {
-	pixels         []float32
-	k              []int32
-	index, zIndex  []uint8
-	z              []int32
-	y, ys          []float32 // padded to whole hyper-latent positions
-	zf             []float32
-	h, ma          []float32 // cropped
-	ya, yhat, tile []float32
-	scale          scaleScratch
+	k             []int32
+	index, zIndex []uint8
+	z             []int32
+	scale         scaleScratch
+	line          []byte // of pixels
+	hyper         []byte // coded
+	payload       []byte // of a chunk
 }
 
-// means runs the entropy model's networks over a tile whose Z is known. step
-// is called twice for every row, with the means of the latent there: first for
-// the even positions (x+y even) with the anchors' means, then for the odd ones
-// with means that depend on the dequantised anchors, which the first round of
-// calls has to write to s.ya [H, W, M]; elsewhere s.ya is 0.
-func (m *Model) means(t *Tile, p *operatingPoint, s *tileScratch, threads int, step func(y, parity int, mean []float32)) error {
-	hz, wz := t.hyperSize()
-	s.zf = grow(s.zf, len(t.Z))
-	for i, v := range t.Z {
-		// Below 2^24 in magnitude, see scaleMap: exact.
-		s.zf[i] = float32(v*p.step[i%m.arch.Z]) / (1 << stepBits)
+// means runs the entropy model's networks over rows lo to hi of a tile whose Z is
+// known. step is called twice for each of them, with the means of the latent
+// there: first for the even positions (x+y even), with the anchors' means, then
+// for the odd ones, with means that depend on the dequantised anchors around. The
+// first call has to write these to ya [W, M], which holds 0 elsewhere.
+//
+// Rows are shared out to threads, which need some of each other's anchors: so step
+// is called from several goroutines, and for even positions more than once, but
+// with own set only once.
+func (m *Model) means(t *Tile, p *operatingPoint, lo, hi, threads int, step func(y, parity int, own bool, mean, ya []float32)) error {
+	parts := max(1, min(threads, (hi-lo)/jobHeight))
+	if m.context.margin < 0 {
+		parts = 1
 	}
-	padH, padW := hz*HyperStride, wz*HyperStride
-	features := m.features
-	in := []*nn.Tensor{tensor(s.zf, hz, wz, m.arch.Z)}
-	shapes := []nn.Shape{{H: padH, W: padW, C: features}, {H: padH, W: padW, C: m.arch.M}}
-	return m.hyperSynthesis.run(threads, in, shapes, func(out []*nn.Tensor) error {
-		h, ma := out[0], out[1]
-		if padH != t.H || padW != t.W {
-			s.h, s.ma = grow(s.h, t.H*t.W*features), grow(s.ma, t.H*t.W*m.arch.M)
-			copyRect(s.h, t.W, 0, 0, h.Data, padW, 0, 0, t.H, t.W, features)
-			copyRect(s.ma, t.W, 0, 0, ma.Data, padW, 0, 0, t.H, t.W, m.arch.M)
-			h, ma = tensor(s.h, t.H, t.W, features), tensor(s.ma, t.H, t.W, m.arch.M)
-		}
-		row := t.W * m.arch.M
-		s.ya = grow(s.ya, t.H*row)
-		clear(s.ya)
-		kernels.For(threads, t.H, 4, func(lo, hi int) {
-			for y := lo; y < hi; y++ {
-				step(y, 0, ma.Data[y*row:][:row])
+	return parallel(threads, parts, func(i, _ int) error {
+		return m.meansOf(t, p, lo+(hi-lo)*i/parts, lo+(hi-lo)*(i+1)/parts, step)
+	})
+}
+
+// meansOf is means for one thread.
+func (m *Model) meansOf(t *Tile, p *operatingPoint, lo, hi int, step func(y, parity int, own bool, mean, ya []float32)) error {
+	if lo >= hi {
+		return nil
+	}
+	M, Z := m.arch.M, m.arch.Z
+	hz, wz := t.hyperSize()
+	padded := area{x1: wz * HyperStride, y1: hz * HyperStride}
+	first := 0 // row that the context looks at
+	if m.context.margin >= 0 {
+		first = max(lo-m.context.margin, 0)
+	}
+	hyper, err := m.hyperSynthesis.start(
+		[]nn.Shape{{H: hz, W: wz, C: Z}},
+		[]nn.Shape{{H: padded.y1, W: padded.x1, C: m.features}, {H: padded.y1, W: padded.x1, C: M}},
+		first, padded.y1,
+		func(y int, dst [][]float32) {
+			if dst[0] == nil {
+				return
+			}
+			for i, v := range t.Z[y*wz*Z:][:wz*Z] {
+				// Below 2^24 in magnitude, see scaleMap: exact.
+				dst[0][i] = float32(v*p.step[i%Z]) / (1 << stepBits)
 			}
 		})
-		in := []*nn.Tensor{h, tensor(s.ya, t.H, t.W, m.arch.M), ma}
-		return m.context.run(threads, in, []nn.Shape{{H: t.H, W: t.W, C: m.arch.M}}, func(out []*nn.Tensor) error {
-			kernels.For(threads, t.H, 4, func(lo, hi int) {
-				for y := lo; y < hi; y++ {
-					step(y, 1, out[0].Data[y*row:][:row])
-				}
-			})
-			return nil
+	if err != nil {
+		return err
+	}
+	defer m.hyperSynthesis.end(hyper)
+	ready := 0
+	grid := func(c int) nn.Shape { return nn.Shape{H: t.H, W: t.W, C: c} }
+	rows, err := m.context.start(
+		[]nn.Shape{grid(m.features), grid(M), grid(M)}, []nn.Shape{grid(M)}, lo, hi,
+		func(y int, dst [][]float32) {
+			for y >= ready {
+				_, ready = hyper.Next()
+			}
+			features, mean := hyper.Row(0, y), hyper.Row(1, y)[:t.W*M]
+			copy(dst[0], features)
+			clear(dst[1])
+			step(y, 0, lo <= y && y < hi, mean, dst[1])
+			copy(dst[2], mean)
 		})
-	})
+	if err != nil {
+		return err
+	}
+	defer m.context.end(rows)
+	for from, to := rows.Next(); from < to; from, to = rows.Next() {
+		for y := from; y < to; y++ {
+			step(y, 1, true, rows.Row(0, y), nil)
+		}
+	}
+	return nil
 }
 
 // dequantise writes yhat = (k + mean·ge)·gd.
@@ -179,44 +207,64 @@ func nearest(v float32, limit int32) int32 {
 	return int32(r)
 }
 
-// analyseTile fills in t from the tile's latent, s.tile [H, W, M], and writes the
-// dequantised latent to s.yhat.
-func (m *Model) analyseTile(t *Tile, p *operatingPoint, s *tileScratch, threads int) error {
-	M := m.arch.M
+// analyseTile fills in t from its latent, which is in src, and writes the
+// dequantised latent to its place in dst unless that is nil.
+func (m *Model) analyseTile(t *Tile, src, dst *latents, p *operatingPoint, s *tileScratch, threads int) error {
+	M, Z := m.arch.M, m.arch.Z
 	hz, wz := t.hyperSize()
-	padH, padW := hz*HyperStride, wz*HyperStride
-	s.y, s.ys = grow(s.y, padH*padW*M), grow(s.ys, padH*padW*M)
-	if padH != t.H || padW != t.W {
-		clear(s.y)
-	}
-	copyRect(s.y, padW, 0, 0, s.tile, t.W, 0, 0, t.H, t.W, M)
-	kernels.MulChannels(s.ys, s.y, p.ge)
-	in := []*nn.Tensor{tensor(s.y, padH, padW, M), tensor(s.ys, padH, padW, M)}
-	err := m.hyperAnalysis.run(threads, in, []nn.Shape{{H: hz, W: wz, C: m.arch.Z}}, func(out []*nn.Tensor) error {
-		t.Z = grow(t.Z, len(out[0].Data))
-		for i, v := range out[0].Data {
-			k := i % m.arch.Z
-			v = v * (1 << stepBits) / float32(p.step[k])
-			t.Z[i] = nearest(v, m.prior.limit[k])
-			if p.rdo != nil {
-				t.Z[i] = p.rdo.hyperLatent(t.Z[i], v, k)
+	padded := nn.Shape{H: hz * HyperStride, W: wz * HyperStride, C: M}
+	row := func(y int) []float32 { return src.row(t.Y+y, t.X, t.X+t.W) }
+	t.Z = grow(t.Z, hz*wz*Z)
+	rows, err := m.hyperAnalysis.start([]nn.Shape{padded, padded}, []nn.Shape{{H: hz, W: wz, C: Z}}, 0, hz,
+		func(y int, dst [][]float32) {
+			for i, d := range dst {
+				n := 0
+				if y < t.H && d != nil {
+					if n = copy(d, row(y)); i == 1 {
+						kernels.MulChannels(d[:n], d[:n], p.ge)
+					}
+				}
+				clear(d[n:])
 			}
-		}
-		return nil
-	})
+		})
 	if err != nil {
 		return err
 	}
-	n := t.H * t.W * M
-	t.K, t.Index, s.yhat = grow(t.K, n), grow(t.Index, n), grow(s.yhat, n)
+	for lo, hi := rows.Next(); lo < hi; lo, hi = rows.Next() {
+		for y := lo; y < hi; y++ {
+			z := t.Z[y*wz*Z:][:wz*Z]
+			for i, v := range rows.Row(0, y) {
+				k := i % Z
+				v = v * (1 << stepBits) / float32(p.step[k])
+				z[i] = nearest(v, m.prior.limit[k])
+				if p.rdo != nil {
+					z[i] = p.rdo.hyperLatent(z[i], v, k)
+				}
+			}
+		}
+	}
+	m.hyperAnalysis.end(rows)
+
+	t.K, t.Index = grow(t.K, t.H*t.W*M), grow(t.Index, t.H*t.W*M)
 	m.scale.levels(t.Index, t.Z, t.H, t.W, p.step, p.bias, &s.scale)
-	return m.means(t, p, s, threads, func(y, parity int, mean []float32) {
+	return m.means(t, p, 0, t.H, threads, func(y, parity int, own bool, mean, ya []float32) {
+		latent := row(y)
+		var other []int32 // symbols that another thread writes to the tile
+		if !own {
+			other = make([]int32, M)
+		}
 		for x := (y + parity) & 1; x < t.W; x += 2 {
 			at := (y*t.W + x) * M
-			p.quantise(t.K[at:][:M], t.Index[at:][:M], s.tile[at:][:M], mean[x*M:][:M])
-			p.dequantise(s.yhat[at:][:M], t.K[at:], mean[x*M:])
-			if parity == 0 {
-				copy(s.ya[at:][:M], s.yhat[at:][:M])
+			k := other
+			if own {
+				k = t.K[at:][:M]
+			}
+			p.quantise(k, t.Index[at:][:M], latent[x*M:][:M], mean[x*M:][:M])
+			if ya != nil {
+				p.dequantise(ya[x*M:][:M], k, mean[x*M:])
+			}
+			if own && dst != nil {
+				p.dequantise(dst.row(t.Y+y, t.X+x, t.X+x+1), k, mean[x*M:])
 			}
 		}
 	})
@@ -230,13 +278,14 @@ const tileLatents = 0
 func (m *Model) appendTile(dst []byte, t *Tile, p *operatingPoint, s *tileScratch) ([]byte, error) {
 	s.zIndex = grow(s.zIndex, len(t.Z))
 	m.prior.indices(s.zIndex)
-	z, err := format.EncodeSymbols(nil, p.tables, s.zIndex, t.Z)
+	var err error
+	s.hyper, err = format.EncodeSymbols(s.hyper[:0], p.tables, s.zIndex, t.Z)
 	if err != nil {
 		return nil, fmt.Errorf("codec: hyper-latent: %w", err)
 	}
 	dst = binary.AppendUvarint(dst, tileLatents)
-	dst = binary.AppendUvarint(dst, uint64(len(z)))
-	dst = append(dst, z...)
+	dst = binary.AppendUvarint(dst, uint64(len(s.hyper)))
+	dst = append(dst, s.hyper...)
 	dst, err = format.EncodeSymbols(dst, m.scaleTables, t.Index, t.K)
 	if err != nil {
 		return nil, fmt.Errorf("codec: latent: %w", err)
@@ -268,8 +317,8 @@ func splitTile(data []byte) (z, y []byte, err error) {
 	return data[:size], data[size:], nil
 }
 
-// decodeTile decodes a tile chunk into t.Z, t.Index and t.K, which it grows.
-func (m *Model) decodeTile(data []byte, t *Tile, p *operatingPoint, s *tileScratch) error {
+// readTile decodes a tile chunk into t.Z, t.Index and t.K, which it grows.
+func (m *Model) readTile(data []byte, t *Tile, p *operatingPoint, s *tileScratch) error {
 	z, y, err := splitTile(data)
 	if err != nil {
 		return err
@@ -295,15 +344,23 @@ func (m *Model) decodeTile(data []byte, t *Tile, p *operatingPoint, s *tileScrat
 	return nil
 }
 
-// reconstructTile writes the dequantised latent of t to yhat [H, W, M].
-func (m *Model) reconstructTile(t *Tile, p *operatingPoint, s *tileScratch, threads int, yhat []float32) error {
+// reconstructTile writes rows lo to hi of the dequantised latent of t to its place
+// in dst.
+func (m *Model) reconstructTile(t *Tile, p *operatingPoint, lo, hi, threads int, dst *latents) error {
 	M := m.arch.M
-	return m.means(t, p, s, threads, func(y, parity int, mean []float32) {
+	return m.means(t, p, lo, hi, threads, func(y, parity int, own bool, mean, ya []float32) {
 		for x := (y + parity) & 1; x < t.W; x += 2 {
-			at := (y*t.W + x) * M
-			p.dequantise(yhat[at:][:M], t.K[at:], mean[x*M:])
-			if parity == 0 {
-				copy(s.ya[at:][:M], yhat[at:][:M])
+			k := t.K[(y*t.W+x)*M:][:M]
+			if ya != nil {
+				p.dequantise(ya[x*M:][:M], k, mean[x*M:])
+			}
+			if own {
+				out := dst.row(t.Y+y, t.X+x, t.X+x+1)
+				if parity == 0 && ya != nil {
+					copy(out, ya[x*M:])
+				} else {
+					p.dequantise(out, k, mean[x*M:])
+				}
 			}
 		}
 	})

@@ -49,6 +49,7 @@ type Model struct {
 	analysis, hyperAnalysis            *program // nil in a decoder
 
 	scratches sync.Pool // *tileScratch
+	buffers   sync.Pool // *latents
 }
 
 // scratch takes working memory from the model's pool.
@@ -60,6 +61,14 @@ func (m *Model) scratch() *tileScratch {
 }
 
 func (m *Model) release(s *tileScratch) { m.scratches.Put(s) }
+
+// buffer takes a buffer from the model's pool.
+func (m *Model) buffer() *latents {
+	if l, ok := m.buffers.Get().(*latents); ok {
+		return l
+	}
+	return new(latents)
+}
 
 // Tensors of a model file beside the weights of the networks; the latter are
 // stored as F16, biases as F32. See Arch for the letters.

@@ -62,17 +62,9 @@ func TestSetBasis(t *testing.T) {
 	analysis := newProgram(a.Network(Analysis), p, 1./LatentStride)
 	synthesis := newProgram(a.Network(Synthesis), p, 1)
 	r := newRaster(picture(32, 16))
-	x := make([]float32, 32*16*3)
-	r.load(x, block{x: span{0, 2, 0, 2}, y: span{0, 1, 0, 1}}, 1)
-	y := make([]float32, 2*c.M)
-	require.NoError(t, analysis.run(1, []*nn.Tensor{tensor(x, 16, 32, 3)}, nil, func(out []*nn.Tensor) error {
-		copy(y, out[0].Data)
-		return nil
-	}))
-	require.NoError(t, synthesis.run(1, []*nn.Tensor{tensor(y, 1, 2, c.M)}, nil, func(out []*nn.Tensor) error {
-		require.InDeltaSlice(t, x, out[0].Data, 1e-5)
-		return nil
-	}))
+	x := loadAll(r)
+	y := runWhole(t, analysis, pixels(1, 2), x)
+	require.InDeltaSlice(t, x, runWhole(t, synthesis, nn.Shape{H: 1, W: 2, C: c.M}, y), 1e-5)
 	require.Error(t, a.SetBasis(p, make([][]float32, 3)))
 	require.Error(t, a.SetBasis(nn.Params{}, nil))
 }
@@ -326,7 +318,7 @@ func TestAnalyze(t *testing.T) {
 		require.NoError(t, err)
 		p, err := m.at(quality(c.header.Quality))
 		require.NoError(t, err)
-		require.NoError(t, m.decodeTile(c.tiles[0], c.grid[0], p, new(tileScratch)))
+		require.NoError(t, m.readTile(c.tiles[0], c.grid[0], p, new(tileScratch)))
 		require.Equal(t, l.Tiles[0], c.grid[0])
 	}
 }

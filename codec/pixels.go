@@ -3,102 +3,93 @@ package codec
 import (
 	"image"
 	"image/color"
-
-	"github.com/aecodec/aecodec/kernels"
 )
 
-// raster is a picture as the codec reads it: 8 bits, colour not multiplied by
-// alpha, step bytes per pixel of which the first three are red, green and blue
-// (or the only one is gray).
+// raster is a picture as the codec reads it, row by row: 8 bits, colour not
+// multiplied by alpha, step bytes per pixel of which the first three are red,
+// green and blue (or the only one is gray). Whatever type a picture is of, it is
+// never copied as a whole.
 type raster struct {
-	w, h, stride, step int
-	pix                []byte
-	alpha              []byte // w·h, nil for an opaque picture
+	w, h, step int
+	// row returns n pixels of row y from column x on: of the picture's memory, or
+	// of buf, which it enlarges.
+	row func(x, y, n int, buf *[]byte) []byte
+	// alpha tells that the picture is not opaque; step is 4 then.
+	alpha bool
 }
 
-// newRaster looks at m without copying where its layout allows that.
-// Components of 16 bits lose their lower byte, as in color.NRGBAModel.
+// newRaster looks at m. Components of 16 bits lose their lower byte, as in
+// color.NRGBAModel.
 func newRaster(m image.Image) *raster {
 	b := m.Bounds()
 	r := &raster{w: b.Dx(), h: b.Dy(), step: 4}
 	switch m := m.(type) {
 	case *image.Gray:
-		r.step, r.stride, r.pix = 1, m.Stride, m.Pix[m.PixOffset(b.Min.X, b.Min.Y):]
+		r.step, r.row = 1, inPlace(m.Pix, m.PixOffset(b.Min.X, b.Min.Y), m.Stride, 1)
 		return r
 	case *image.Gray16:
-		r.step, r.stride, r.pix = 1, r.w, make([]byte, r.w*r.h)
-		for y := range r.h {
-			row := m.Pix[m.PixOffset(b.Min.X, b.Min.Y+y):]
-			for x := range r.w {
-				r.pix[y*r.w+x] = row[2*x]
+		r.step = 1
+		r.row = func(x, y, n int, buf *[]byte) []byte {
+			*buf = grow(*buf, n)
+			row := m.Pix[m.PixOffset(b.Min.X+x, b.Min.Y+y):]
+			for i := range *buf {
+				(*buf)[i] = row[2*i]
 			}
+			return *buf
+		}
+		return r
+	case *image.YCbCr:
+		r.step = 3
+		r.row = func(x, y, n int, buf *[]byte) []byte {
+			*buf = grow(*buf, 3*n)
+			out := *buf
+			for i := range n {
+				at, c := m.YOffset(b.Min.X+x+i, b.Min.Y+y), m.COffset(b.Min.X+x+i, b.Min.Y+y)
+				out[3*i], out[3*i+1], out[3*i+2] = color.YCbCrToRGB(m.Y[at], m.Cb[c], m.Cr[c])
+			}
+			return out
 		}
 		return r
 	case *image.NRGBA:
-		r.stride, r.pix = m.Stride, m.Pix[m.PixOffset(b.Min.X, b.Min.Y):]
+		r.row = inPlace(m.Pix, m.PixOffset(b.Min.X, b.Min.Y), m.Stride, 4)
 	case *image.RGBA:
 		if m.Opaque() {
-			r.stride, r.pix = m.Stride, m.Pix[m.PixOffset(b.Min.X, b.Min.Y):]
+			r.row = inPlace(m.Pix, m.PixOffset(b.Min.X, b.Min.Y), m.Stride, 4)
 			return r
 		}
-		r.convert(m)
-	case *image.YCbCr:
-		r.convertYCbCr(m)
-		return r
-	default:
-		r.convert(m)
 	}
-	r.splitAlpha()
+	if r.row == nil {
+		r.row = func(x, y, n int, buf *[]byte) []byte {
+			*buf = grow(*buf, 4*n)
+			out := *buf
+			for i := range n {
+				c := color.NRGBAModel.Convert(m.At(b.Min.X+x+i, b.Min.Y+y)).(color.NRGBA)
+				out[4*i], out[4*i+1], out[4*i+2], out[4*i+3] = c.R, c.G, c.B, c.A
+			}
+			return out
+		}
+	}
+	if o, ok := m.(interface{ Opaque() bool }); ok && o.Opaque() {
+		return r
+	}
+	var buf []byte
+	for y := 0; y < r.h && !r.alpha; y++ {
+		row := r.row(0, y, r.w, &buf)
+		for x := 3; x < len(row); x += 4 {
+			r.alpha = r.alpha || row[x] != 0xff
+		}
+	}
 	return r
 }
 
-// convert goes through the colour model, pixel by pixel.
-func (r *raster) convert(m image.Image) {
-	b := m.Bounds()
-	r.stride, r.pix = 4*r.w, make([]byte, 4*r.w*r.h)
-	for y := range r.h {
-		row := r.pix[y*r.stride:][:r.stride]
-		for x := range r.w {
-			c := color.NRGBAModel.Convert(m.At(b.Min.X+x, b.Min.Y+y)).(color.NRGBA)
-			row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = c.R, c.G, c.B, c.A
-		}
-	}
+// latentSize returns the size of the picture's latent.
+func (r *raster) latentSize() (h, w int) {
+	return ceilDiv(r.h, LatentStride), ceilDiv(r.w, LatentStride)
 }
 
-func (r *raster) convertYCbCr(m *image.YCbCr) {
-	b := m.Bounds()
-	r.step, r.stride, r.pix = 3, 3*r.w, make([]byte, 3*r.w*r.h)
-	for y := range r.h {
-		row := r.pix[y*r.stride:][:r.stride]
-		for x := range r.w {
-			yi, ci := m.YOffset(b.Min.X+x, b.Min.Y+y), m.COffset(b.Min.X+x, b.Min.Y+y)
-			row[3*x], row[3*x+1], row[3*x+2] = color.YCbCrToRGB(m.Y[yi], m.Cb[ci], m.Cr[ci])
-		}
-	}
-}
-
-// splitAlpha copies the alpha channel out unless it is opaque everywhere.
-func (r *raster) splitAlpha() {
-	opaque := true
-	for y := 0; y < r.h && opaque; y++ {
-		row := r.pix[y*r.stride:][:4*r.w]
-		for x := 3; x < len(row); x += 4 {
-			if row[x] != 0xff {
-				opaque = false
-				break
-			}
-		}
-	}
-	if opaque {
-		return
-	}
-	r.alpha = make([]byte, r.w*r.h)
-	for y := range r.h {
-		row, alpha := r.pix[y*r.stride:][:4*r.w], r.alpha[y*r.w:][:r.w]
-		for x := range alpha {
-			alpha[x] = row[4*x+3]
-		}
-	}
+// inPlace returns rows of pixels of step bytes, the first of which is at pix[at].
+func inPlace(pix []byte, at, stride, step int) func(x, y, n int, buf *[]byte) []byte {
+	return func(x, y, n int, _ *[]byte) []byte { return pix[at+y*stride+x*step:][:n*step] }
 }
 
 // channels is 1 for gray, 3 for colour.
@@ -117,34 +108,29 @@ var pixelValue = func() (v [256]float32) {
 	return v
 }()
 
-// load writes the pixels of latent positions from.. to.. of b to dst
-// [16·rows, 16·columns, 3]. Beyond the right and the bottom edge the last
-// pixel is repeated, which costs the fewest bits of all simple ways to go on.
-func (r *raster) load(dst []float32, b block, threads int) {
-	width := (b.x.to - b.x.from) * LatentStride
-	height := (b.y.to - b.y.from) * LatentStride
-	x0, y0 := b.x.from*LatentStride, b.y.from*LatentStride
-	inside := min(width, r.w-x0)
-	kernels.For(threads, height, LatentStride, func(lo, hi int) {
-		for y := lo; y < hi; y++ {
-			src := r.pix[min(y0+y, r.h-1)*r.stride+x0*r.step:][:inside*r.step]
-			out := dst[y*width*3:][:width*3]
-			if r.step == 1 {
-				for x, v := range src {
-					f := pixelValue[v]
-					out[3*x], out[3*x+1], out[3*x+2] = f, f, f
-				}
-			} else {
-				for x, i := 0, 0; i+2 < len(src); x, i = x+3, i+r.step {
-					out[x], out[x+1], out[x+2] = pixelValue[src[i]], pixelValue[src[i+1]], pixelValue[src[i+2]]
-				}
-			}
-			last := out[3*inside-3 : 3*inside]
-			for x := 3 * inside; x < len(out); x += 3 {
-				copy(out[x:], last)
-			}
+// load writes the pixels of row y from column x on to dst, three numbers each.
+// Beyond the right and the bottom edge the last pixel is repeated, which costs the
+// fewest bits of all simple ways to go on. buf is working memory.
+func (r *raster) load(dst []float32, x, y int, buf *[]byte) {
+	inside := min(len(dst)/3, r.w-x)
+	src := r.row(x, min(y, r.h-1), inside, buf)
+	if r.step == 1 {
+		for i, v := range src {
+			f := pixelValue[v]
+			out := dst[3*i:][:3]
+			out[0], out[1], out[2] = f, f, f
 		}
-	})
+	} else {
+		step := r.step
+		for i, out := 0, dst; i+2 < len(src); i, out = i+step, out[3:] {
+			p := src[i:][:3]
+			out[0], out[1], out[2] = pixelValue[p[0]], pixelValue[p[1]], pixelValue[p[2]]
+		}
+	}
+	last := dst[3*inside-3 : 3*inside]
+	for i := 3 * inside; i < len(dst); i += 3 {
+		copy(dst[i:], last)
+	}
 }
 
 // toByte is round(255·(v+1/2)), halves up, clamped; NaN becomes 0. The
@@ -157,57 +143,68 @@ func toByte(v float32) uint8 {
 	return uint8(int32(min(p, 255)))
 }
 
-// canvas is the picture being decoded.
+// canvas is the picture being decoded, or a rectangle of it.
 type canvas struct {
-	w, h int
-	rgb  *image.NRGBA // one of the two
+	rect image.Rectangle // in pixels of the picture
+	rgb  *image.NRGBA    // one of the two
 	gray *image.Gray
 }
 
-func newCanvas(w, h int, gray bool) *canvas {
-	c := &canvas{w: w, h: h}
+func newCanvas(rect image.Rectangle, gray bool) *canvas {
+	c := &canvas{rect: rect}
 	if gray {
-		c.gray = image.NewGray(image.Rect(0, 0, w, h))
+		c.gray = image.NewGray(rect)
 	} else {
-		c.rgb = image.NewNRGBA(image.Rect(0, 0, w, h))
+		c.rgb = image.NewNRGBA(rect)
 	}
 	return c
 }
 
-// store writes the part of src [16·rows, 16·columns, 3] that belongs to latent
-// positions lo..hi of b, as far as it is inside the picture. Gray is the mean
-// of the three channels.
-func (c *canvas) store(src []float32, b block, threads int) {
-	width := (b.x.to - b.x.from) * LatentStride
-	x0, x1 := b.x.lo*LatentStride, min(b.x.hi*LatentStride, c.w)
-	y0, y1 := b.y.lo*LatentStride, min(b.y.hi*LatentStride, c.h)
-	skipX, skipY := x0-b.x.from*LatentStride, y0-b.y.from*LatentStride
-	kernels.For(threads, y1-y0, LatentStride, func(lo, hi int) {
-		for y := lo; y < hi; y++ {
-			in := src[((skipY+y)*width+skipX)*3:][:(x1-x0)*3]
-			if c.gray != nil {
-				out := c.gray.Pix[(y0+y)*c.gray.Stride+x0:][:x1-x0]
-				for x := range out {
-					sum := float32(in[3*x]+in[3*x+1]) + in[3*x+2]
-					out[x] = toByte(sum / 3)
-				}
-				continue
-			}
-			out := c.rgb.Pix[(y0+y)*c.rgb.Stride+4*x0:][:4*(x1-x0)]
-			for x, i := 0, 0; x+3 < len(out); x, i = x+4, i+3 {
-				out[x], out[x+1], out[x+2], out[x+3] = toByte(in[i]), toByte(in[i+1]), toByte(in[i+2]), 0xff
-			}
-		}
-	})
+// latentArea returns the latent positions under the canvas.
+func (c *canvas) latentArea() area {
+	return area{
+		c.rect.Min.X / LatentStride, c.rect.Min.Y / LatentStride,
+		ceilDiv(c.rect.Max.X, LatentStride), ceilDiv(c.rect.Max.Y, LatentStride),
+	}
 }
 
-// image returns the picture; alpha [w·h] may be nil.
-func (c *canvas) image(alpha []byte) image.Image {
+// store draws pixels of row y from column x on, three numbers each, as far as they
+// are on the canvas. Gray is the mean of the three.
+func (c *canvas) store(x, y int, src []float32) {
+	x0, x1 := max(x, c.rect.Min.X), min(x+len(src)/3, c.rect.Max.X)
+	if y < c.rect.Min.Y || y >= c.rect.Max.Y || x0 >= x1 {
+		return
+	}
+	src = src[3*(x0-x) : 3*(x1-x)]
+	if c.gray != nil {
+		out := c.gray.Pix[c.gray.PixOffset(x0, y):][:x1-x0]
+		for i := range out {
+			sum := float32(src[3*i]+src[3*i+1]) + src[3*i+2]
+			out[i] = toByte(sum / 3)
+		}
+		return
+	}
+	out := c.rgb.Pix[c.rgb.PixOffset(x0, y):][:4*(x1-x0)]
+	for i, j := 0, 0; i+3 < len(out) && j+2 < len(src); i, j = i+4, j+3 {
+		o, v := out[i:i+4:i+4], src[j:j+3:j+3]
+		o[0], o[1], o[2], o[3] = toByte(v[0]), toByte(v[1]), toByte(v[2]), 0xff
+	}
+}
+
+// storeAlpha sets the alpha of row y of the picture.
+func (c *canvas) storeAlpha(y int, alpha []byte) {
+	if y < c.rect.Min.Y || y >= c.rect.Max.Y {
+		return
+	}
+	out := c.rgb.Pix[c.rgb.PixOffset(c.rect.Min.X, y):]
+	for i, a := range alpha[c.rect.Min.X:c.rect.Max.X] {
+		out[4*i+3] = a
+	}
+}
+
+func (c *canvas) image() image.Image {
 	if c.gray != nil {
 		return c.gray
-	}
-	for i, a := range alpha {
-		c.rgb.Pix[4*i+3] = a
 	}
 	return c.rgb
 }
@@ -215,16 +212,17 @@ func (c *canvas) image(alpha []byte) image.Image {
 // squaredError returns the sum of the squared differences to r of all colour
 // components.
 func (c *canvas) squaredError(r *raster) (sum int64) {
-	for y := range c.h {
-		in := r.pix[y*r.stride:][:r.w*r.step]
+	var buf []byte
+	for y := range r.h {
+		in := r.row(0, y, r.w, &buf)
 		if c.gray != nil {
-			for x, v := range c.gray.Pix[y*c.gray.Stride:][:c.w] {
+			for x, v := range c.gray.Pix[y*c.gray.Stride:][:r.w] {
 				d := int64(v) - int64(in[x])
 				sum += d * d
 			}
 			continue
 		}
-		out := c.rgb.Pix[y*c.rgb.Stride:][:4*c.w]
+		out := c.rgb.Pix[y*c.rgb.Stride:][:4*r.w]
 		for x, i := 0, 0; x < len(out); x, i = x+4, i+r.step {
 			for k := range 3 {
 				d := int64(out[x+k]) - int64(in[i+k])

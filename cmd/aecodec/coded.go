@@ -39,6 +39,7 @@ func (a *app) writeOutput(name string, force bool, fill func(io.Writer) error) (
 // coded is a decoded .aec file.
 type coded struct {
 	image   image.Image
+	size    image.Point // of the picture, of which image may be a part
 	meta    picture.Metadata
 	quality float64
 	model   string
@@ -46,8 +47,8 @@ type coded struct {
 	release func()  // gives back the reserved pixels
 }
 
-// readCoded decodes an input and reserves its share of the memory.
-func (a *app) readCoded(in *input, d *codec.Decoder) (*coded, error) {
+// readCoded decodes an input, or the part of it inside region unless that is empty, and reserves its share of the memory.
+func (a *app) readCoded(in *input, d *codec.Decoder, region image.Rectangle) (*coded, error) {
 	info, err := d.DecodeInfo(in)
 	if err != nil {
 		return nil, err
@@ -56,18 +57,26 @@ func (a *app) readCoded(in *input, d *codec.Decoder) (*coded, error) {
 		return nil, err
 	}
 	h := info.Header
-	release, err := a.reserve(int(h.Width), int(h.Height))
+	size := image.Pt(int(h.Width), int(h.Height))
+	part := image.Rectangle{Max: size}
+	if !region.Empty() {
+		if part = region.Intersect(part); part.Empty() {
+			return nil, fmt.Errorf("--region is outside of the picture of %dx%d pixels", size.X, size.Y)
+		}
+	}
+	release, err := a.reserve(part.Dx(), part.Dy())
 	if err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	m, err := d.Decode(in)
+	m, err := d.DecodeRegion(in, part)
 	if err != nil {
 		release()
 		return nil, err
 	}
 	return &coded{
 		image:   m,
+		size:    size,
 		meta:    picture.Metadata{ICC: info.ICC, EXIF: info.EXIF, XMP: info.XMP},
 		quality: qualityOf(h.Quality),
 		model:   h.Model,

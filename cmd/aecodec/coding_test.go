@@ -52,6 +52,35 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func TestRegion(t *testing.T) {
+	workIn(t, "a.png")
+	ok(t, "encode", "a.png")
+	ok(t, "decode", "a.aec", "-o", "whole.png")
+	whole, _ := readPicture(t, "whole.png")
+	for region, want := range map[string]image.Rectangle{"5,3,20,10": image.Rect(5, 3, 25, 13), "33, 0, 99, 99": image.Rect(33, 0, 40, 24)} {
+		for _, name := range []string{"part.png", "part.ppm"} {
+			var r codingReport
+			require.NoError(t, json.Unmarshal([]byte(ok(t, "decode", "--region", region, "a.aec", "-o", name, "--force", "--json")), &r))
+			require.Equal(t, [2]int{want.Dx(), want.Dy()}, [2]int{r.Width, r.Height})
+			st, err := os.Stat("a.aec")
+			require.NoError(t, err)
+			require.Equal(t, bitsPerPixel(st.Size(), 40, 24), r.BPP, "of the file")
+			part, _ := readPicture(t, name)
+			require.Equal(t, want.Size(), part.Bounds().Size())
+			for y := range want.Dy() {
+				for x := range want.Dx() {
+					require.Equal(t, color.RGBAModel.Convert(whole.At(want.Min.X+x, want.Min.Y+y)), color.RGBAModel.Convert(part.At(x, y)))
+				}
+			}
+		}
+	}
+	fails(t, exitFailed, "aecodec: a.aec: --region is outside of the picture of 40x24 pixels\n", "decode", "--region", "40,0,5,5", "a.aec", "-o", "none.png")
+	for _, region := range []string{"1,2,3", "1,2,3,4,5", "a,0,1,1", "-1,0,5,5", "0,0,0,4", "0,0,4,99999999999"} {
+		require.Equal(t, exitUsage, aecodec(t, "decode", "--region", region, "a.aec", "-o", "none.png").code, region)
+	}
+	require.NoFileExists(t, "none.png")
+}
+
 // The name never decides what a file holds.
 func TestPNGNamedJPG(t *testing.T) {
 	workIn(t, "a.png")

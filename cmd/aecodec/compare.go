@@ -81,7 +81,7 @@ func (a *app) readAny(name string, d *codec.Decoder) (m image.Image, size int64,
 		m, release, err = a.readPicture(in)
 		return m, in.size, release, err
 	}
-	c, err := a.readCoded(in, d)
+	c, err := a.readCoded(in, d, image.Rectangle{})
 	if err != nil {
 		return nil, 0, nil, err
 	}

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"image"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
@@ -17,6 +21,7 @@ var outputExtensions = []string{".png", ".jpg", ".jpeg", ".ppm", ".pgm"}
 
 type decodeFlags struct {
 	output, format string
+	region         string
 	models         []string
 	jpegQuality    int
 	force, strip   bool
@@ -41,6 +46,7 @@ of a series are joined in CSV, WAV and raw samples. With one input and a folder 
 		Example: `  aecodec decode photo.aec
   aecodec decode -o out/ --to jpg *.aec
   aecodec decode photo.aec -o - | display -
+  aecodec decode --region 2000,1500,640,480 huge.aec -o detail.png
   aecodec decode t10k.aec -o digits/
   aecodec decode --model ecg.aem beats.aec -o beats.csv`,
 		Args: atLeast(1, "name at least one .aec file, or - for standard input"),
@@ -49,6 +55,7 @@ of a series are joined in CSV, WAV and raw samples. With one input and a folder 
 	flags := cmd.Flags()
 	flags.StringVarP(&f.output, "output", "o", "", "file or folder to write to, or -")
 	flags.StringVar(&f.format, "to", "", "format where -o has no extension to tell: png (default), jpg, ppm or pgm; for records npy (default), idx, csv, wav or i16")
+	flags.StringVar(&f.region, "region", "", "decode only this part of the picture: x,y,width,height in pixels from the top left")
 	flags.BoolVar(&f.force, "force", false, "replace existing files")
 	flags.StringSliceVar(&f.models, "model", nil, "more models to decode with (can be given several times)")
 	flags.IntVar(&f.jpegQuality, "jpeg-quality", picture.DefaultJPEGQuality, "quality of JPEG output, 1 to 100")
@@ -66,6 +73,10 @@ func (a *app) decode(args []string, f *decodeFlags) error {
 	}
 	if f.jpegQuality < 1 || f.jpegQuality > 100 {
 		return usagef("--jpeg-quality %d: quality is from 1 to 100", f.jpegQuality)
+	}
+	region, err := parseRegion(f.region)
+	if err != nil {
+		return err
 	}
 	jobs := findInputs(args, []string{codedExtension})
 	for _, j := range jobs {
@@ -114,17 +125,39 @@ func (a *app) decode(args []string, f *decodeFlags) error {
 		}
 		defer in.close()
 		if in.kind == recordsKind {
+			if !region.Empty() {
+				return nil, errors.New("holds records: --region is for pictures")
+			}
 			return a.decodeRecords(j, in, f, models, threads)
 		}
 		if formats[j] == "" {
 			return nil, fmt.Errorf("holds a picture: write it to %s", strings.Join(outputExtensions, ", "))
 		}
-		return a.decodeFile(j, in, formats[j], f, codec.NewDecoder(&codec.DecoderOptions{Models: models.images, Threads: threads}))
+		return a.decodeFile(j, in, formats[j], f, region, codec.NewDecoder(&codec.DecoderOptions{Models: models.images, Threads: threads}))
 	})
 }
 
-func (a *app) decodeFile(j *job, in *input, format picture.Format, f *decodeFlags, d *codec.Decoder) (*codingReport, error) {
-	c, err := a.readCoded(in, d)
+// parseRegion reads the value of --region; "" is the empty rectangle.
+func parseRegion(s string) (image.Rectangle, error) {
+	if s == "" {
+		return image.Rectangle{}, nil
+	}
+	var v [4]int
+	fields := strings.Split(s, ",")
+	for i := range v {
+		var err error
+		if len(fields) == len(v) {
+			v[i], err = strconv.Atoi(strings.TrimSpace(fields[i]))
+		}
+		if len(fields) != len(v) || err != nil || v[i] < 0 || v[i] > math.MaxInt32 || i >= 2 && v[i] == 0 {
+			return image.Rectangle{}, usagef("--region %s: give x,y,width,height in pixels", s)
+		}
+	}
+	return image.Rect(v[0], v[1], v[0]+v[2], v[1]+v[3]), nil
+}
+
+func (a *app) decodeFile(j *job, in *input, format picture.Format, f *decodeFlags, region image.Rectangle, d *codec.Decoder) (*codingReport, error) {
+	c, err := a.readCoded(in, d, region)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +168,7 @@ func (a *app) decodeFile(j *job, in *input, format picture.Format, f *decodeFlag
 		Width: c.image.Bounds().Dx(), Height: c.image.Bounds().Dy(),
 		InputBytes: in.size, Quality: c.quality, Model: c.model, Seconds: c.seconds,
 	}
-	r.BPP = bitsPerPixel(in.size, r.Width, r.Height)
+	r.BPP = bitsPerPixel(in.size, c.size.X, c.size.Y)
 	if f.strip {
 		c.meta = picture.Metadata{}
 	}

@@ -161,10 +161,11 @@ func (r rows) union(o rows) rows {
 // rowPlan says which rows of which value are computed when, and where they lie.
 // It knows no arithmetic: sizes are in elements, whatever these are.
 //
-// Rows are computed on demand, from the outputs backwards: for the next few rows
-// of the outputs every step computes the rows that are missing, all at once. Rows
-// of a value that some step will read again stay in a ring; a value whose rows
-// are all used up at once shares its memory with others.
+// Rows are computed on demand, from the outputs backwards, in passes through all
+// steps. In a pass a step computes a batch of the rows that are asked for, once
+// its operands have come that far, or nothing. Rows of a value that are still
+// needed after the pass stay in a ring; a value whose rows are always used up in
+// the pass that makes them shares its memory with others.
 type rowPlan struct {
 	s      *rowSchedule
 	ins    int // number of inputs
@@ -172,9 +173,9 @@ type rowPlan struct {
 	shapes []Shape // by value
 	span   rows    // of the outputs
 	val    []rowValue
-	done   int // rows of the outputs that are there
-	before int // rows that were there before the present advance
-	step   int // rows that the outputs advance at least
+	done   int // rows of the outputs that the caller has
+	target int // rows that are asked for
+	step   int // rows that are asked for at a time
 	layout Layout
 	size   int // elements of memory
 }
@@ -182,16 +183,16 @@ type rowPlan struct {
 // rowValue is one value of the plan.
 type rowValue struct {
 	unit   int  // rows come in multiples of this
-	batch  int  // and at least that many at a time
+	batch  int  // that many at a time
 	span   rows // that the outputs depend on
-	lo, hi int  // of the present advance: rows to compute
+	lo, hi int  // rows that the present pass computes
 	want   int  // rows below are asked for
 
 	row     int  // elements of a row
 	cap     int  // rows of memory
 	off     int  // in the memory
 	base    int  // the row that lies at off; slots repeat every cap rows
-	carried bool // some rows are read again in a later advance
+	carried bool // some rows are read in a later pass
 }
 
 // at returns where row y lies, and how many rows follow it without a gap.
@@ -200,9 +201,11 @@ func (v *rowValue) at(y int) (off, n int) {
 	return v.off + slot*v.row, v.cap - slot
 }
 
-// rowBatch is about how many pixels a step should compute at a time, to keep the
-// kernels busy. A variable only so that tests can cut small images.
-var rowBatch = 96
+// rowBatch is the least number of pixels that a step should compute at a time, as
+// far as there are rows: a whole layer's weights come from a farther cache for
+// each batch, so that fewer cost time, and more fall out of the cache themselves.
+// A variable only so that tests can cut small images.
+var rowBatch = 256
 
 // checkRows checks what a caller asks for and returns the shapes of all values.
 func (p *Program) checkRows(in []Shape, span rows) ([]Shape, error) {
@@ -273,10 +276,20 @@ func (pl *rowPlan) measure() {
 		out.unit = lcm(out.unit, st.factor())
 	}
 	unit, batch := 1, 1
-	for _, v := range pl.outs {
-		unit, batch = lcm(unit, pl.val[v].unit), max(batch, pl.val[v].batch)
+	for i := range pl.ins {
+		unit, batch = lcm(unit, pl.val[i].unit), max(batch, pl.val[i].batch)
 	}
-	pl.step = (batch + unit - 1) / unit * unit
+	for i := range pl.ins {
+		pl.val[i].unit, pl.val[i].batch = unit, batch
+	}
+	for i := range pl.val {
+		v := &pl.val[i]
+		v.batch = (v.batch + v.unit - 1) / v.unit * v.unit
+	}
+	pl.step = 1
+	for _, v := range pl.outs {
+		pl.step = max(pl.step, pl.val[v].batch)
+	}
 }
 
 func lcm(a, b int) int { return a / gcd(a, b) * b }
@@ -328,71 +341,109 @@ func (v *rowValue) whole(h int) {
 
 // reset goes back to the first row.
 func (pl *rowPlan) reset() {
-	pl.done = pl.span.lo
+	pl.done, pl.target = pl.span.lo, pl.span.lo
 	for i := range pl.val {
 		v := &pl.val[i]
 		v.hi, v.base = v.span.lo, v.span.lo
 	}
 }
 
-// advance decides which rows are computed next: those that bring the outputs
-// at least one step further. It returns false when there are no more.
+// advance decides which rows the next pass computes. It returns false when the
+// outputs are complete.
 func (pl *rowPlan) advance() bool {
 	if pl.done == pl.span.hi {
 		return false
 	}
-	pl.before = pl.done
-	pl.done = min(pl.done+pl.step, pl.span.hi)
+	if pl.done == pl.target {
+		pl.target = min(pl.done+pl.step, pl.span.hi)
+	}
 	for i := range pl.val {
 		v := &pl.val[i]
 		v.lo, v.want = v.hi, v.hi
-		if !v.carried {
-			v.base = v.lo
-		}
 	}
+	// Backwards, what is asked for in all.
 	for _, v := range pl.outs {
-		pl.val[v].want = pl.done
+		pl.val[v].want = max(pl.val[v].want, pl.target)
 	}
 	for i := len(pl.s.steps) - 1; i >= 0; i-- {
 		st := &pl.s.steps[i]
 		out := &pl.val[st.out]
-		if !out.extend() {
+		if !out.round() {
 			continue
 		}
 		if st.residual >= 0 {
 			r := &pl.val[st.residual]
-			r.want = max(r.want, out.hi)
+			r.want = max(r.want, out.want)
 		}
-		r := st.reads(rows{out.lo, out.hi})
+		r := st.reads(rows{out.lo, out.want})
 		for _, v := range st.in {
 			x := &pl.val[v]
 			x.want = max(x.want, min(r.hi, x.span.hi))
 		}
 	}
+	// Forwards, how far this pass gets. Inputs go along with each other.
 	want := 0
 	for i := range pl.ins {
 		want = max(want, pl.val[i].want)
 	}
 	for i := range pl.ins {
-		pl.val[i].want = want
-		pl.val[i].extend()
+		v := &pl.val[i]
+		if v.want = want; v.round() {
+			v.hi = min(v.want, v.lo+v.batch)
+		}
+	}
+	for i := range pl.s.steps {
+		st := &pl.s.steps[i]
+		out := &pl.val[st.out]
+		if hi := min(out.want, out.lo+out.batch); hi > out.lo && pl.ready(st, rows{out.lo, hi}) {
+			out.hi = hi
+		}
+	}
+	for i := range pl.val {
+		if v := &pl.val[i]; !v.carried && v.lo < v.hi {
+			v.base = v.lo
+		}
 	}
 	return true
 }
 
-// extend sets hi to what is wanted, in whole units and batches; it reports
-// whether that is anything.
-func (v *rowValue) extend() bool {
+// ready reports whether the operands of a step have come far enough for some rows
+// of its output.
+func (pl *rowPlan) ready(st *rowStep, out rows) bool {
+	if st.residual >= 0 && pl.val[st.residual].hi < out.hi {
+		return false
+	}
+	r := st.reads(out)
+	for _, v := range st.in {
+		if x := &pl.val[v]; x.hi < min(r.hi, x.span.hi) {
+			return false
+		}
+	}
+	return true
+}
+
+// finish ends a pass: the rows of the outputs that it completed, which may be
+// none, are done <= y < to.
+func (pl *rowPlan) finish() (to int) {
+	to = pl.target
+	for _, v := range pl.outs {
+		to = min(to, pl.val[v].hi)
+	}
+	return max(to, pl.done)
+}
+
+// round makes want whole batches; it reports whether rows are missing.
+func (v *rowValue) round() bool {
 	if v.want <= v.lo {
 		return false
 	}
-	hi := max(v.want, v.lo+v.batch)
-	v.hi = min((hi+v.unit-1)/v.unit*v.unit, v.span.hi)
+	n := (v.want - v.lo + v.batch - 1) / v.batch * v.batch
+	v.want = min(v.lo+n, v.span.hi)
 	return true
 }
 
-// simulate runs through all advances to find how many rows of each value have to
-// be there at once.
+// simulate runs through all passes to find how many rows of each value have to be
+// there at once.
 func (pl *rowPlan) simulate() {
 	for i := range pl.val {
 		pl.val[i].cap, pl.val[i].carried = 0, false
@@ -401,24 +452,29 @@ func (pl *rowPlan) simulate() {
 	for pl.advance() {
 		for i := range pl.val {
 			v := &pl.val[i]
-			low := min(v.lo, pl.oldest(i))
-			v.cap = max(v.cap, v.hi-low)
-			v.carried = v.carried || low < v.lo
+			v.cap = max(v.cap, v.hi-min(v.lo, pl.oldest(i)))
+		}
+		pl.done = pl.finish()
+		for i := range pl.val {
+			pl.val[i].lo = pl.val[i].hi
+		}
+		for i := range pl.val {
+			v := &pl.val[i]
+			v.carried = v.carried || pl.oldest(i) < v.hi
 		}
 	}
 	for i := range pl.val {
 		v := &pl.val[i]
 		v.cap = max(1, (v.cap+v.unit-1)/v.unit) * v.unit
 	}
-	// Inputs are all carried or none, see Rows.load.
 }
 
-// oldest returns the first row of value v that is read in the present advance or
-// later.
+// oldest returns the first row of value v that somebody still reads, if every
+// value is there up to its row lo and the caller has the outputs up to done.
 func (pl *rowPlan) oldest(v int) int {
 	low := pl.val[v].hi
 	if slices.Contains(pl.outs, v) {
-		low = min(low, pl.before)
+		low = min(low, pl.done)
 	}
 	for _, i := range pl.s.readers[v] {
 		st := &pl.s.steps[i]
@@ -426,13 +482,12 @@ func (pl *rowPlan) oldest(v int) int {
 		if out.lo >= out.span.hi {
 			continue
 		}
-		at := out.lo
-		if st.residual != v {
-			at = max(st.reads(rows{at, at + 1}).lo, 0)
-		} else if slices.Contains(st.in, v) {
-			at = min(at, max(st.reads(rows{at, at + 1}).lo, 0))
+		if st.residual == v {
+			low = min(low, out.lo)
 		}
-		low = min(low, at)
+		if slices.Contains(st.in, v) {
+			low = min(low, max(st.reads(rows{out.lo, out.lo + 1}).lo, 0))
+		}
 	}
 	return low
 }
@@ -508,8 +563,11 @@ func (pl *rowPlan) inPlace(i int) int {
 			candidates = []int{st.residual}
 		}
 	}
+	out := &pl.val[st.out]
 	for _, v := range candidates {
-		if x := &pl.val[v]; !x.carried && pl.lastUse(v, i) && pl.shapes[v] == pl.shapes[st.out] && x.cap == pl.val[st.out].cap {
+		// All rows of x are used up in the pass that makes them, so when both
+		// begin at the same row, they go along in every pass.
+		if x := &pl.val[v]; !x.carried && pl.lastUse(v, i) && pl.shapes[v] == pl.shapes[st.out] && x.span == out.span && x.cap == out.cap {
 			return v
 		}
 	}

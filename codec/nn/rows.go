@@ -74,18 +74,21 @@ func (r *Rows) Next() (lo, hi int) {
 		r.finished = true
 		return r.lo, r.hi
 	}
-	lo = r.plan.done
-	if !r.plan.advance() {
-		return lo, lo
-	}
-	r.load()
-	for i := range r.plan.s.steps {
-		st := &r.plan.s.steps[i]
-		if out := &r.plan.val[st.out]; out.lo < out.hi {
-			r.exec(st, out.lo, out.hi)
+	for r.plan.advance() {
+		r.load()
+		for i := range r.plan.s.steps {
+			st := &r.plan.s.steps[i]
+			if out := &r.plan.val[st.out]; out.lo < out.hi {
+				r.exec(st, out.lo, out.hi)
+			}
+		}
+		lo, hi = r.plan.done, r.plan.finish()
+		r.plan.done = hi
+		if lo < hi {
+			return lo, hi
 		}
 	}
-	return lo, r.plan.done
+	return r.plan.done, r.plan.done
 }
 
 // Row returns row y of output i: one of those that the last call of Next
