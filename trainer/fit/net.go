@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/aecodec/aecodec/codec/nn"
-	"github.com/aecodec/aecodec/kernels"
 	"github.com/aecodec/aecodec/codec/nn/grad"
+	"github.com/aecodec/aecodec/kernels"
 )
 
 // Net is a network with its weights, their gradients and the moments of Adam.
