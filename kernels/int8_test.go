@@ -67,7 +67,7 @@ func randomRescale(rng *rand.Rand, n int, acc float64) *Rescale {
 	for j := range n {
 		at := min(max(int(math.Log2(acc+1))-15+rng.IntN(5), 0), 30)
 		shift[j] = int32([]int{at, at, at, rng.IntN(31)}[rng.IntN(4)])
-		bias[j] = int32(rng.IntN(1<<31)-1<<30) >> rng.IntN(31)
+		bias[j] = int32(rng.Int64N(1<<31)-1<<30) >> rng.IntN(31)
 		mul[j] = int16(rng.IntN(1 << 15))
 		if rng.IntN(2) == 0 {
 			mul[j] |= 1 << 14
