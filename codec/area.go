@@ -80,6 +80,13 @@ func (l *latents) row(y, x0, x1 int) []float32 {
 	return l.data[at : at+(x1-x0)*l.m]
 }
 
+// copy copies the latents of an area that both hold.
+func (l *latents) copy(src *latents, a area) {
+	for y := a.y0; y < a.y1; y++ {
+		copy(l.row(y, a.x0, a.x1), src.row(y, a.x0, a.x1))
+	}
+}
+
 // slide moves on to other rows: those that were there already stay.
 func (l *latents) slide(y0, y1 int) {
 	old := *l

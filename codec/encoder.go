@@ -36,12 +36,20 @@ type Options struct {
 	// colour components: the decoded picture reaches it and exceeds it by 0.1 dB
 	// at most, again as far as the steps of the quality allow.
 	TargetPSNR float64
-	// Effort is how much time is spent on a smaller file, 0 to 9. 1 rounds
-	// latents to the nearest symbol. 2 and more choose symbols by what they
+	// Effort is how much time is spent on a smaller file, 1 to 9; 0 means the
+	// default, 3. Decoders need not know, and do not take longer.
+	//
+	// 1 rounds latents to the nearest symbol. 2 and 3 choose symbols by what they
 	// cost and what they do to the picture (rate-distortion-optimised
-	// quantisation), which takes hardly longer. 0 means the default, 2; higher
-	// efforts do the same so far. Decoders need not know.
+	// quantisation), which takes hardly longer. 4 to 9 go on to refine the latents
+	// through the decoder's gradients, in 3, 6, 12, 25, 50 and 120 rounds. A round
+	// takes about two and a half times as long as decoding. Refining holds the latents
+	// of the whole picture, before and after quantisation, and needs about 300 bytes
+	// for each pixel of a tile beside; the lower efforts hold only a part of them.
 	Effort int
+	// Progress, if set, is called with the share that is done, rising to 1, while
+	// latents are refined. With a target it starts again for each coding.
+	Progress func(share float64)
 	// ICC, EXIF and XMP are kept in the file as they are, 16 MB in all at most
 	// (format.DefaultLimits).
 	ICC, EXIF, XMP []byte
@@ -68,6 +76,8 @@ type Encoder struct {
 	threads int
 	effort  int
 	meta    []metadata
+
+	progress func(share float64) // nil: nobody wants to know
 }
 
 type metadata struct {
@@ -80,7 +90,7 @@ func NewEncoder(o *Options) (*Encoder, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	e := &Encoder{model: o.Model, threads: threads(o.Threads)}
+	e := &Encoder{model: o.Model, threads: threads(o.Threads), progress: o.Progress}
 	var err error
 	if e.effort, err = parseEffort(o.Effort); err != nil {
 		return nil, err
@@ -161,7 +171,7 @@ func (e *Encoder) EncodeQuality(w io.Writer, img image.Image) (float64, error) {
 type job struct {
 	*Encoder
 	raster *raster
-	y      *latents // of the whole picture, nil where it is coded only once
+	y      *latents // of the whole picture, nil where it is coded only once and not refined
 	alpha  []byte   // its chunk, nil if there is none
 }
 
@@ -179,7 +189,7 @@ func (e *Encoder) newJob(img image.Image) (*job, error) {
 		return nil, err
 	}
 	j := &job{Encoder: e, raster: r}
-	if e.target.kind != noTarget {
+	if e.target.kind != noTarget || refineRounds[e.effort] > 0 {
 		if j.y, err = e.model.analyseAll(r, e.threads); err != nil {
 			return nil, err
 		}
@@ -200,19 +210,27 @@ func (j *job) code(q quality, effort int, measure bool) (*coded, error) {
 		return nil, err
 	}
 	h, w := j.raster.latentSize()
+	refine := refineRounds[effort] > 0
 	c := &coded{quality: q, tiles: make([][]byte, len(tileGrid(h, w)))}
 	var back *latents
-	if measure {
+	if measure || refine {
 		back = m.buffer()
 		defer m.buffers.Put(back)
 		back.reset(area{0, 0, w, h}, m.arch.M)
 	}
-	_, err = m.forTiles(j.raster, j.y, back, p, j.threads, func(i int, t *Tile, s *tileScratch) error {
+	tiles, err := m.forTiles(j.raster, j.y, back, p, j.threads, func(i int, t *Tile, s *tileScratch) error {
+		if refine {
+			s.z, s.k, s.index = nil, nil, nil // they go with the tile
+			return nil
+		}
 		var err error
 		s.payload, err = m.appendTile(s.payload[:0], t, p, s)
 		c.tiles[i] = bytes.Clone(s.payload)
 		return err
 	})
+	if err == nil && refine {
+		err = j.refine(c, tiles, p, back, refineRounds[effort])
+	}
 	if err != nil || !measure {
 		return c, err
 	}
@@ -225,6 +243,30 @@ func (j *job) code(q quality, effort int, measure bool) (*coded, error) {
 	}
 	c.sse = out.squaredError(j.raster)
 	return c, nil
+}
+
+// refine refines the tiles and codes them. back holds the dequantised latents of
+// the whole picture.
+func (j *job) refine(c *coded, tiles []*Tile, p *operatingPoint, back *latents, rounds int) error {
+	s := j.model.scratch()
+	defer j.model.release(s)
+	done, total := 0, rounds*back.x1*back.y1
+	for i, t := range tiles {
+		err := j.refineTile(t, p, back, rounds, func() {
+			if done += t.H * t.W; j.progress != nil {
+				j.progress(float64(done) / float64(total))
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if s.payload, err = j.model.appendTile(s.payload[:0], t, p, s); err != nil {
+			return err
+		}
+		c.tiles[i] = bytes.Clone(s.payload)
+		t.Z, t.K, t.Index = nil, nil, nil // not needed any more
+	}
+	return nil
 }
 
 // write writes the file.

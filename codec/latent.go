@@ -59,7 +59,12 @@ type operatingPoint struct {
 	step   []int32   // G [Z]
 	bias   []float32 // of the scale map [16·M]
 	tables *format.TableSet
-	rdo    *rdo // of an encoder; nil rounds
+
+	// Of an encoder.
+	rdo     *rdo      // nil rounds
+	unit    float64   // bits that a squared error of one component of a pixel costs
+	refine  *rdo      // symbols for refined latents; nil without refinement
+	descent []float32 // [M] step in symbols by gradient of the latent
 }
 
 func (m *Model) at(q quality) (*operatingPoint, error) {
@@ -127,10 +132,7 @@ func (m *Model) meansOf(t *Tile, p *operatingPoint, lo, hi int, step func(y, par
 			if dst[0] == nil {
 				return
 			}
-			for i, v := range t.Z[y*wz*Z:][:wz*Z] {
-				// Below 2^24 in magnitude, see scaleMap: exact.
-				dst[0][i] = float32(v*p.step[i%Z]) / (1 << stepBits)
-			}
+			p.hyper(dst[0], t.Z[y*wz*Z:][:wz*Z])
 		})
 	if err != nil {
 		return err
@@ -160,6 +162,14 @@ func (m *Model) meansOf(t *Tile, p *operatingPoint, lo, hi int, step func(y, par
 		}
 	}
 	return nil
+}
+
+// hyper writes the dequantised hyper-latent, channels fastest.
+func (p *operatingPoint) hyper(dst []float32, z []int32) {
+	for i, v := range z {
+		// Below 2^24 in magnitude, see scaleMap: exact.
+		dst[i] = float32(v*p.step[i%len(p.step)]) / (1 << stepBits)
+	}
 }
 
 // dequantise writes yhat = (k + mean·ge)·gd.

@@ -50,6 +50,7 @@ type Model struct {
 
 	scratches sync.Pool // *tileScratch
 	buffers   sync.Pool // *latents
+	refiners  sync.Pool // *refiner
 }
 
 // scratch takes working memory from the model's pool.

@@ -41,7 +41,7 @@ const (
 	minEffort     = 0
 	maxEffort     = 9
 	plainEffort   = 1
-	defaultEffort = 2
+	defaultEffort = 3
 )
 
 // rdo holds what the choice of symbols needs at one quality.
@@ -54,9 +54,27 @@ type rdo struct {
 
 // savings are the bits that the next symbol towards 0 costs less than symbol k,
 // at bits[k+reach]; the outermost ones are the first escapes of the table.
+//
+// total are the costs themselves.
 type savings struct {
 	reach int32
 	bits  []float32
+	total []float32
+}
+
+// cost returns the bits of symbol k; far out, where codes grow with the
+// logarithm of the symbol, those of the outermost one.
+func (s *savings) cost(k int32) float32 {
+	return s.total[min(max(k, -s.reach), s.reach)+s.reach]
+}
+
+// slope returns how fast the cost grows with k, in bits for one symbol.
+func (s *savings) slope(k int32) float32 {
+	if k <= -s.reach || k >= s.reach {
+		return 0
+	}
+	i := k + s.reach
+	return (s.total[i+1] - s.total[i-1]) / 2
 }
 
 // tableBits returns the costs in bits of the symbols -r-1..r+1 of a table over
@@ -75,8 +93,9 @@ func tableBits(freq []uint16) []float64 {
 
 func newSavings(freq []uint16) savings {
 	cost := tableBits(freq)
-	s := savings{reach: int32(len(cost) / 2), bits: make([]float32, len(cost))}
+	s := savings{reach: int32(len(cost) / 2), bits: make([]float32, len(cost)), total: make([]float32, len(cost))}
 	for i := range s.bits {
+		s.total[i] = float32(cost[i])
 		switch k := int32(i) - s.reach; {
 		case k < 0:
 			s.bits[i] = float32(cost[i] - cost[i+1])
@@ -113,13 +132,26 @@ func (m *Model) encodingPoint(q quality, effort int) (*operatingPoint, error) {
 	// Training minimises bits + lambda·65025·(mean over three components of
 	// the squared error) for each pixel.
 	lambda := m.arch.Lambda(float64(q.position(m.arch.Anchors)) / (1 << anchorBits))
-	unit := lambda * (65025. / 3 * distortionGain)
+	p.unit = lambda * (65025. / 3)
+	unit := float64(p.unit * distortionGain)
 	for c := range p.rdo.weight {
 		ge, gd := float64(p.ge[c]), float64(p.gd[c])
 		// Where the synthesis does not shrink, Δ is 1/ge.
 		shrink := min(float64(ge*gd), 1)
 		p.rdo.stretch[c] = float32(1 / math.Sqrt(shrink))
 		p.rdo.weight[c] = float32(unit * shrink / float64(ge*ge))
+	}
+	if refineRounds[effort] == 0 {
+		return p, nil
+	}
+	p.refine = &rdo{savings: p.rdo.savings, stretch: make([]float32, m.arch.M), weight: make([]float32, m.arch.M)}
+	p.descent = make([]float32, m.arch.M)
+	curvature := float64(p.unit * refineCurvature)
+	for c := range p.descent {
+		gd := float64(p.gd[c])
+		p.refine.stretch[c] = 1
+		p.refine.weight[c] = float32(curvature * float64(gd*gd))
+		p.descent[c] = float32(1 / float64(2*curvature*gd))
 	}
 	return p, nil
 }

@@ -76,19 +76,38 @@ func (k targetKind) String() string {
 }
 
 // search finds the quality that meets the target.
+//
+// Efforts that refine take many times as long as those that do not and change
+// size and error by a few per cent. So the quality is first looked for without,
+// and the search proper, two or three codings, starts from there.
 func (j *job) search() (*coded, error) {
 	g := goal{target: j.target, start: DefaultQuality * qualityScale, slope: 0.03 / qualityScale}
 	if j.target.kind == psnrTarget {
 		g.slope = 0.16 / qualityScale
 	}
-	return g.search(func(q quality) (*coded, float64, error) {
-		c, err := j.code(q, j.effort, j.target.kind == psnrTarget)
-		if err != nil {
-			return nil, 0, err
+	trial := func(effort int) func(q quality) (*coded, float64, error) {
+		return func(q quality) (*coded, float64, error) {
+			c, err := j.code(q, effort, j.target.kind == psnrTarget)
+			if err != nil {
+				return nil, 0, err
+			}
+			v, err := j.measure(c)
+			return c, v, err
 		}
-		v, err := j.measure(c)
-		return c, v, err
-	})
+	}
+	if refineRounds[j.effort] > 0 {
+		c, err := g.search(trial(defaultEffort))
+		var far *TargetError
+		switch {
+		case errors.As(err, &far):
+			g.start = quality(far.Quality * qualityScale)
+		case err != nil:
+			return nil, err
+		default:
+			g.start = c.quality
+		}
+	}
+	return g.search(trial(j.effort))
 }
 
 // countingWriter counts what is written to it.

@@ -201,11 +201,17 @@ func (a *app) encode(args []string, f *encodeFlags) error {
 		return err
 	}
 	return a.batch(jobs, "encoding", func(j *job, threads int) (fmt.Stringer, error) {
-		return a.encodeFile(j, f, model, threads)
+		if len(jobs) > 1 {
+			return a.encodeFile(j, f, model, threads, nil)
+		}
+		// The bar of the batch has nothing to count.
+		bar := a.newBar(100, "refining")
+		defer bar.close()
+		return a.encodeFile(j, f, model, threads, bar.show)
 	})
 }
 
-const effortHelp = "time to spend on a smaller file, 1 to 9; 0 is the default"
+const effortHelp = "time to spend on a smaller file, 1 to 9; 0 is the default, 3"
 
 func checkEffort(effort int) error {
 	if effort < 0 || effort > 9 {
@@ -214,7 +220,7 @@ func checkEffort(effort int) error {
 	return nil
 }
 
-func (a *app) encodeFile(j *job, f *encodeFlags, model *codec.Model, threads int) (*codingReport, error) {
+func (a *app) encodeFile(j *job, f *encodeFlags, model *codec.Model, threads int, progress func(share float64)) (*codingReport, error) {
 	in, err := a.open(j.in)
 	if err != nil {
 		return nil, err
@@ -227,7 +233,7 @@ func (a *app) encodeFile(j *job, f *encodeFlags, model *codec.Model, threads int
 	defer release()
 
 	o := f.options
-	o.Model, o.Threads = model, threads
+	o.Model, o.Threads, o.Progress = model, threads, progress
 	r := &codingReport{
 		Input: j.in, Output: j.out,
 		Width: m.Bounds().Dx(), Height: m.Bounds().Dy(),

@@ -52,6 +52,18 @@ func (b *bar) step() {
 	}
 }
 
+// show sets the share that is done.
+func (b *bar) show(share float64) {
+	if !b.shown() {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.done = int(share * float64(b.total)); time.Since(b.drawn) >= redrawEvery {
+		b.draw()
+	}
+}
+
 // describe sets the text before the bar; the next step shows it.
 func (b *bar) describe(title string) {
 	b.mu.Lock()

@@ -18,6 +18,9 @@ func TestBarLine(t *testing.T) {
 	require.Equal(t, "encoding  25%  (2/8) [20s:1m0s]", b.line(20*time.Second, 33), "no room for a bar")
 	require.Equal(t, "encoding  25", b.line(20*time.Second, 12))
 	require.Empty(t, b.line(20*time.Second, -1))
+	b.out = new(bytes.Buffer)
+	b.show(0.5)
+	require.Equal(t, 4, b.done)
 	b.done = 8
 	require.Equal(t, "encoding 100% |"+strings.Repeat("█", 30)+"| (8/8) [1m20s:0s]", b.line(80*time.Second, 79))
 }
