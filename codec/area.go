@@ -87,6 +87,13 @@ func (l *latents) copy(src *latents, a area) {
 	}
 }
 
+// clear sets the latents of an area, which l holds, to 0.
+func (l *latents) clear(a area) {
+	for y := a.y0; y < a.y1; y++ {
+		clear(l.row(y, a.x0, a.x1))
+	}
+}
+
 // slide moves on to other rows: those that were there already stay.
 func (l *latents) slide(y0, y1 int) {
 	old := *l

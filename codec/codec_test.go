@@ -254,7 +254,7 @@ func TestMetadata(t *testing.T) {
 	require.EqualValues(t, 22, info.MetadataBytes)
 	require.Equal(t, 1, info.Tiles)
 	require.Equal(t, "small", info.Header.Model)
-	require.Less(t, info.FileBytes-info.HyperBytes-info.LatentBytes-info.MetadataBytes, int64(100))
+	require.Less(t, info.FileBytes-info.HyperBytes-info.LatentBytes-info.PixelBytes-info.MetadataBytes, int64(100))
 	decode(t, data, m)
 }
 

@@ -20,7 +20,7 @@ func smallFile(t testing.TB) []byte {
 	for i := 3; i < len(src.Pix); i += 4 {
 		src.Pix[i] = uint8(i)
 	}
-	return encode(t, src, &Options{Quality: 30, Model: smallModel(), EXIF: []byte("exif")})
+	return encode(t, src, &Options{Effort: 2, Quality: 30, Model: smallModel(), EXIF: []byte("exif")})
 }
 
 func tryDecode(data []byte) error {

@@ -60,7 +60,8 @@ type DecoderOptions struct {
 //
 // Beside the result (4 bytes a pixel, 1 for gray) and the file's chunks, decoding
 // takes the latents of some tiles, 24 MB at most with networks like those of
-// `photo`, and about 15 MB for each thread; networks with layers that look at the
+// `photo`, and about 15 MB for each thread, or 17 MB while it
+// decodes a tile of pixels; networks with layers that look at the
 // whole picture take memory for all of it. Limits.MaxPixels is checked before any
 // of this is allocated. Sides count as rounded up to LatentStride, so that a very
 // narrow picture is refused earlier.
@@ -88,11 +89,12 @@ func NewDecoder(o *DecoderOptions) *Decoder {
 // Info describes a file.
 type Info struct {
 	Header format.Header
-	// Sizes in bytes of the hyper-latents, the latents, the alpha channel,
-	// the metadata, and of all of the file; the rest is overhead.
-	HyperBytes, LatentBytes, AlphaBytes, MetadataBytes, FileBytes int64
-	Tiles                                                         int
-	ICC, EXIF, XMP                                                []byte
+	// Sizes in bytes of the hyper-latents, the latents, tiles coded as pixels, the
+	// alpha channel, the metadata, and of all of the file; the rest is overhead.
+	HyperBytes, LatentBytes, PixelBytes, AlphaBytes, MetadataBytes, FileBytes int64
+	// Tiles is the number of tiles, PixelTiles that of those coded as pixels.
+	Tiles, PixelTiles int
+	ICC, EXIF, XMP    []byte
 	// Model is the model to decode with; nil if it is not at hand.
 	Model *Model
 }
@@ -269,6 +271,15 @@ func (d *Decoder) DecodeInfo(r io.Reader) (*Info, error) {
 		FileBytes:     c.size,
 	}
 	for _, data := range c.tiles {
+		kind, data, err := tileKind(data)
+		if err != nil {
+			return nil, fmt.Errorf("codec: decode: %w", err)
+		}
+		if kind != tileLatents {
+			info.PixelTiles++
+			info.PixelBytes += int64(len(data))
+			continue
+		}
 		z, y, err := splitTile(data)
 		if err != nil {
 			return nil, fmt.Errorf("codec: decode: %w", err)
@@ -292,6 +303,13 @@ func (m *Model) decode(c *contents, rect image.Rectangle, threads int) (image.Im
 	}
 	out := newCanvas(rect, c.header.Channels == 1)
 	if err := m.decodeTiles(c, p, out, threads); err != nil {
+		return nil, err
+	}
+	// After all that the networks draw: some of it comes a margin late.
+	err = parallel(threads, len(c.grid), func(i, _ int) error {
+		return out.paint(c.tiles[i], c.grid[i], int(c.header.Width), int(c.header.Height))
+	})
+	if err != nil {
 		return nil, err
 	}
 	if c.header.Alpha {
@@ -381,13 +399,21 @@ func (m *Model) decodeTiles(c *contents, p *operatingPoint, dst *canvas, threads
 }
 
 // decodeTile decodes a tile and writes its dequantised latent, as far as it is in
-// need, to buf.
+// need, to buf: 0 where it is coded as pixels, which paint draws.
 func (m *Model) decodeTile(data []byte, t *Tile, p *operatingPoint, need area, buf *latents, threads int) error {
+	kind, data, err := tileKind(data)
+	if err != nil {
+		return err
+	}
+	if kind != tileLatents {
+		buf.clear(t.area())
+		return nil
+	}
 	s := m.scratch()
 	defer m.release(s)
 	tile := *t
 	tile.Z, tile.K, tile.Index = s.z, s.k, s.index
-	err := m.readTile(data, &tile, p, s)
+	err = m.readTile(data, &tile, p, s)
 	s.z, s.k, s.index = tile.Z, tile.K, tile.Index
 	if err != nil {
 		return err

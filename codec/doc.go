@@ -17,6 +17,23 @@
 // checkerboard (He et al., CVPR 2021). Symbols are coded with interleaved rANS,
 // see package format.
 //
+// # Effort
+//
+// Options.Effort buys smaller files with the encoder's time. BD-rate (PSNR)
+// against the default, 3, from real files of three 256×256 crops of photographs
+// of the validation part of CID22 at qualities 10, 30, 50, 70 and 90:
+//
+//	effort    1     3      4      5      6      7
+//	rounds    -     -      3      6     12     25
+//	BD-rate +1.6 %  0   -3.0 % -4.5 % -5.0 % -5.3 %
+//
+// A round takes about two and a half times as long as decoding.
+//
+// # Tiles that are no photographs
+//
+// From effort 3 on, tiles of text, screens, line art or noise are coded without
+// the networks where that costs less: without loss, or by a block transform.
+//
 // # The same bits everywhere
 //
 // All arithmetic that decides a decoded bit is either integer or one of the

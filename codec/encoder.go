@@ -7,6 +7,7 @@ import (
 	"image"
 	"io"
 	"runtime"
+	"slices"
 
 	"github.com/aecodec/aecodec/codec/nn"
 	"github.com/aecodec/aecodec/format"
@@ -29,23 +30,27 @@ type Options struct {
 	//
 	// TargetSize is the size of the whole file in bytes, metadata included: the
 	// file is never larger, and at most 2 % smaller as far as the steps of the
-	// quality allow. TargetBPP is the same in bits per pixel.
+	// quality allow, or as there is no loss to undo. TargetBPP is the same in bits
+	// per pixel.
 	TargetSize int64
 	TargetBPP  float64
 	// TargetPSNR is the peak signal-to-noise ratio in dB, over the bytes of all
 	// colour components: the decoded picture reaches it and exceeds it by 0.1 dB
-	// at most, again as far as the steps of the quality allow.
+	// at most, again as far as the steps of the quality allow. What even the
+	// lowest quality exceeds is coded at that.
 	TargetPSNR float64
 	// Effort is how much time is spent on a smaller file, 1 to 9; 0 means the
 	// default, 3. Decoders need not know, and do not take longer.
 	//
-	// 1 rounds latents to the nearest symbol. 2 and 3 choose symbols by what they
-	// cost and what they do to the picture (rate-distortion-optimised
-	// quantisation), which takes hardly longer. 4 to 9 go on to refine the latents
-	// through the decoder's gradients, in 3, 6, 12, 25, 50 and 120 rounds. A round
-	// takes about two and a half times as long as decoding. Refining holds the latents
-	// of the whole picture, before and after quantisation, and needs about 300 bytes
-	// for each pixel of a tile beside; the lower efforts hold only a part of them.
+	// 1 rounds latents to the nearest symbol. 2 chooses symbols by what they cost
+	// and what they do to the picture (rate-distortion-optimised quantisation),
+	// which takes hardly longer. 3 looks, beside, for tiles that the networks do
+	// not suit, such as those of screenshots, and codes them otherwise; this takes
+	// time, and the memory of all quantised latents of the picture, only where there
+	// may be some. 4 to 9 go on to refine the latents through the decoder's gradients,
+	// in 3, 6, 12, 25, 50 and 120 rounds. A round takes about two and a half times as
+	// long as decoding. Refining holds the latents of the whole picture, before and
+	// after quantisation, and needs about 300 bytes for each pixel of a tile beside.
 	Effort int
 	// Progress, if set, is called with the share that is done, rising to 1, while
 	// latents are refined. With a target it starts again for each coding.
@@ -180,6 +185,8 @@ type coded struct {
 	quality quality
 	tiles   [][]byte // payloads of the tile chunks
 	sse     int64    // squared error of the decoded bytes, where it was asked for
+
+	lossless bool // all tiles are of that kind
 }
 
 // newJob does what is done once, whatever the quality.
@@ -210,48 +217,81 @@ func (j *job) code(q quality, effort int, measure bool) (*coded, error) {
 		return nil, err
 	}
 	h, w := j.raster.latentSize()
+	grid := tileGrid(h, w)
 	refine := refineRounds[effort] > 0
-	c := &coded{quality: q, tiles: make([][]byte, len(tileGrid(h, w)))}
+	c := &coded{quality: q, tiles: make([][]byte, len(grid))}
+	doubts, err := j.doubts(grid, p, effort)
+	if err != nil {
+		return nil, err
+	}
+	anyDoubt := slices.ContainsFunc(doubts, func(d doubt) bool { return d != noDoubt })
 	var back *latents
-	if measure || refine {
+	if measure || refine || anyDoubt {
 		back = m.buffer()
 		defer m.buffers.Put(back)
 		back.reset(area{0, 0, w, h}, m.arch.M)
 	}
 	tiles, err := m.forTiles(j.raster, j.y, back, p, j.threads, func(i int, t *Tile, s *tileScratch) error {
+		var err error
+		if !refine || doubts[i] != noDoubt {
+			s.payload, err = m.appendTile(s.payload[:0], t, p, s)
+			c.tiles[i] = bytes.Clone(s.payload)
+		}
 		if refine {
 			s.z, s.k, s.index = nil, nil, nil // they go with the tile
-			return nil
 		}
-		var err error
-		s.payload, err = m.appendTile(s.payload[:0], t, p, s)
-		c.tiles[i] = bytes.Clone(s.payload)
 		return err
 	})
+	if err == nil && anyDoubt {
+		err = j.replace(c, tiles, doubts, p, back)
+	}
 	if err == nil && refine {
 		err = j.refine(c, tiles, p, back, refineRounds[effort])
 	}
 	if err != nil || !measure {
 		return c, err
 	}
-	out := newCanvas(image.Rect(0, 0, j.raster.w, j.raster.h), j.raster.step == 1)
-	cut := m.cutter(m.synthesis, h, w)
-	jobs := cut.jobs(back.area, j.threads)
-	err = parallel(j.threads, len(jobs), func(i, _ int) error { return m.synthesise(out, back, &cut, jobs[i]) })
+	whole := image.Rect(0, 0, j.raster.w, j.raster.h)
+	out, err := j.draw(whole, back)
 	if err != nil {
 		return nil, err
 	}
-	c.sse = out.squaredError(j.raster)
+	for i, t := range tiles {
+		if err := out.paint(c.tiles[i], t, j.raster.w, j.raster.h); err != nil {
+			return nil, err
+		}
+	}
+	c.sse = out.squaredError(j.raster, whole)
 	return c, nil
 }
 
-// refine refines the tiles and codes them. back holds the dequantised latents of
+// draw returns the pixels that the networks make, inside rect, of the dequantised
+// latents of the whole picture.
+func (j *job) draw(rect image.Rectangle, back *latents) (*canvas, error) {
+	out := newCanvas(rect, j.raster.step == 1)
+	cut := j.model.cutter(j.model.synthesis, back.y1, back.x1)
+	jobs := cut.jobs(out.latentArea(), j.threads)
+	return out, parallel(j.threads, len(jobs), func(i, _ int) error {
+		return j.model.synthesise(out, back, &cut, jobs[i])
+	})
+}
+
+// refine refines the tiles that hold latents, and codes them. back holds the dequantised latents of
 // the whole picture.
 func (j *job) refine(c *coded, tiles []*Tile, p *operatingPoint, back *latents, rounds int) error {
 	s := j.model.scratch()
 	defer j.model.release(s)
-	done, total := 0, rounds*back.x1*back.y1
+	latents := func(i int) bool { return len(c.tiles[i]) == 0 || c.tiles[i][0] == tileLatents }
+	done, total := 0, 0
 	for i, t := range tiles {
+		if latents(i) {
+			total += rounds * t.H * t.W
+		}
+	}
+	for i, t := range tiles {
+		if !latents(i) {
+			continue
+		}
 		err := j.refineTile(t, p, back, rounds, func() {
 			if done += t.H * t.W; j.progress != nil {
 				j.progress(float64(done) / float64(total))
@@ -399,7 +439,7 @@ func (m *Model) forTiles(r *raster, y, back *latents, p *operatingPoint, threads
 	return tiles, nil
 }
 
-// Analyze returns what a file of the picture would hold at default effort, and
+// Analyze returns what a file of the picture would hold at effort 2, and
 // its cross-entropy under the model, with as many threads as GOMAXPROCS. It
 // serves to fit probability tables, to test and to experiment.
 func (m *Model) Analyze(img image.Image, quality float64) (*Latents, error) {

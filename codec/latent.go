@@ -38,6 +38,9 @@ type Tile struct {
 	Index      []uint8 // scale level of each of K, or format.Skip where K is 0 and not coded
 }
 
+// area is the tile's place in the latent of the picture.
+func (t *Tile) area() area { return area{t.X, t.Y, t.X + t.W, t.Y + t.H} }
+
 // tileGrid cuts an h×w latent grid into tiles.
 func tileGrid(h, w int) []*Tile {
 	var tiles []*Tile
@@ -280,9 +283,6 @@ func (m *Model) analyseTile(t *Tile, src, dst *latents, p *operatingPoint, s *ti
 	})
 }
 
-// tileKind tells what a tile chunk holds; there is one kind so far.
-const tileLatents = 0
-
 // appendTile codes t: kind and length of the hyper-latent as uvarints, the
 // hyper-latent, the latent.
 func (m *Model) appendTile(dst []byte, t *Tile, p *operatingPoint, s *tileScratch) ([]byte, error) {
@@ -308,17 +308,8 @@ func corrupt(what, cause string, args ...any) error {
 	return &format.FormatError{What: what, Cause: fmt.Sprintf(cause, args...), Kind: format.ErrCorrupt}
 }
 
-// splitTile takes the payload of a tile chunk apart.
+// splitTile takes the payload of a tile of latents, without its kind, apart.
 func splitTile(data []byte) (z, y []byte, err error) {
-	kind, n := binary.Uvarint(data)
-	if n <= 0 {
-		return nil, nil, corrupt("tile", "no kind")
-	}
-	if kind != tileLatents {
-		return nil, nil, &format.FormatError{
-			What: "tile", Cause: fmt.Sprintf("unknown kind %d", kind), Kind: format.ErrUnsupported}
-	}
-	data = data[n:]
 	size, n := binary.Uvarint(data)
 	if n <= 0 || size > uint64(len(data)-n) {
 		return nil, nil, corrupt("tile", "length of the hyper-latent")
@@ -327,7 +318,8 @@ func splitTile(data []byte) (z, y []byte, err error) {
 	return data[:size], data[size:], nil
 }
 
-// readTile decodes a tile chunk into t.Z, t.Index and t.K, which it grows.
+// readTile decodes a tile of latents, without its kind, into t.Z, t.Index and t.K,
+// which it grows.
 func (m *Model) readTile(data []byte, t *Tile, p *operatingPoint, s *tileScratch) error {
 	z, y, err := splitTile(data)
 	if err != nil {

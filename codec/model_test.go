@@ -314,11 +314,14 @@ func TestAnalyze(t *testing.T) {
 		last = l.YBits + l.ZBits
 
 		d := NewDecoder(&DecoderOptions{Models: []*Model{m}})
-		c, err := d.read(bytes.NewReader(encode(t, src, &Options{Quality: q, Model: m})))
+		c, err := d.read(bytes.NewReader(encode(t, src, &Options{Quality: q, Model: m, Effort: 2})))
 		require.NoError(t, err)
 		p, err := m.at(quality(c.header.Quality))
 		require.NoError(t, err)
-		require.NoError(t, m.readTile(c.tiles[0], c.grid[0], p, new(tileScratch)))
+		kind, data, err := tileKind(c.tiles[0])
+		require.NoError(t, err)
+		require.Equal(t, tileLatents, kind)
+		require.NoError(t, m.readTile(data, c.grid[0], p, new(tileScratch)))
 		require.Equal(t, l.Tiles[0], c.grid[0])
 	}
 }

@@ -209,20 +209,20 @@ func (c *canvas) image() image.Image {
 	return c.rgb
 }
 
-// squaredError returns the sum of the squared differences to r of all colour
-// components.
-func (c *canvas) squaredError(r *raster) (sum int64) {
+// squaredError returns the sum of the squared differences to r, in a rectangle
+// that is on the canvas, of all colour components.
+func (c *canvas) squaredError(r *raster, rect image.Rectangle) (sum int64) {
 	var buf []byte
-	for y := range r.h {
-		in := r.row(0, y, r.w, &buf)
+	for y := rect.Min.Y; y < rect.Max.Y; y++ {
+		in := r.row(rect.Min.X, y, rect.Dx(), &buf)
 		if c.gray != nil {
-			for x, v := range c.gray.Pix[y*c.gray.Stride:][:r.w] {
+			for x, v := range c.gray.Pix[c.gray.PixOffset(rect.Min.X, y):][:rect.Dx()] {
 				d := int64(v) - int64(in[x])
 				sum += d * d
 			}
 			continue
 		}
-		out := c.rgb.Pix[y*c.rgb.Stride:][:4*r.w]
+		out := c.rgb.Pix[c.rgb.PixOffset(rect.Min.X, y):][:4*rect.Dx()]
 		for x, i := 0, 0; x < len(out); x, i = x+4, i+r.step {
 			for k := range 3 {
 				d := int64(out[x+k]) - int64(in[i+k])

@@ -42,6 +42,7 @@ const (
 	maxEffort     = 9
 	plainEffort   = 1
 	defaultEffort = 3
+	replaceEffort = 3 // from here on tiles may be coded as pixels
 )
 
 // rdo holds what the choice of symbols needs at one quality.

@@ -97,7 +97,7 @@ func (j *job) refineTile(t *Tile, p *operatingPoint, back *latents, rounds int, 
 	}
 
 	// The window: the tile and its halo, as far as the picture goes.
-	own := area{t.X, t.Y, t.X + t.W, t.Y + t.H}
+	own := t.area()
 	around := own.grow(refineHalo).intersect(back.area)
 	r.yhat.reset(around, M)
 	r.yhat.copy(back, around)

@@ -86,7 +86,7 @@ func TestProgress(t *testing.T) {
 
 func TestTargetsWithRefinement(t *testing.T) {
 	m := picture(90, 70)
-	for _, size := range []int64{400, 900} {
+	for _, size := range []int64{300, 450} {
 		data, _ := encodeTo(t, m, &Options{Model: smallModel(), TargetSize: size, Effort: 5})
 		require.LessOrEqual(t, int64(len(data)), size)
 		require.GreaterOrEqual(t, float64(len(data)), 0.96*float64(size))

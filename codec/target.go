@@ -168,6 +168,8 @@ func (g *goal) search(trial func(q quality) (*coded, float64, error)) (*coded, e
 		switch {
 		case d >= least && d <= most:
 			return c, nil
+		case q == last && d < least && c.lossless || q == first && d > most && most > 0:
+			return c, nil // there is nothing to gain
 		case d < least && q == last, d > most && q == first:
 			return nil, &TargetError{What: g.kind.String(), Target: g.value, Reached: value, Quality: float64(q) / qualityScale}
 		case d < least:
