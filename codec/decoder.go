@@ -423,6 +423,9 @@ func (m *Model) decodeTile(data []byte, t *Tile, p *operatingPoint, need area, b
 
 // synthesise draws the pixels of a job.
 func (m *Model) synthesise(dst *canvas, src *latents, cut *cutter, job area) error {
+	if m.integers != nil {
+		return m.integers.synthesise(dst, src, cut, job)
+	}
 	x0, x1 := cut.columns(job)
 	in := []nn.Shape{{H: cut.h, W: x1 - x0, C: m.arch.M}}
 	out := []nn.Shape{pixels(cut.h, x1-x0)}

@@ -46,7 +46,8 @@ type Model struct {
 	features         int              // channels between hyperSynthesis and context
 
 	hyperSynthesis, context, synthesis *program
-	analysis, hyperAnalysis            *program // nil in a decoder
+	analysis, hyperAnalysis            *program        // nil in a decoder
+	integers                           *integerProgram // the synthesis in integers, or nil
 
 	scratches sync.Pool // *tileScratch
 	buffers   sync.Pool // *latents
@@ -362,6 +363,9 @@ func (m *Model) load(file *format.ModelFile) error {
 	m.hyperSynthesis = newProgram(a.Network(HyperSynthesis), m.params, HyperStride)
 	m.context = newProgram(a.Network(Context), m.params, 1)
 	m.synthesis = newProgram(a.Network(Synthesis), m.params, 1)
+	if err := m.loadIntegers(t); err != nil {
+		return err
+	}
 	if a.HasEncoder() {
 		m.analysis = newProgram(a.Network(Analysis), m.params, 1./LatentStride)
 		m.hyperAnalysis = newProgram(a.Network(HyperAnalysis), m.params, 1)

@@ -191,6 +191,27 @@ func (c *canvas) store(x, y int, src []float32) {
 	}
 }
 
+// storeBytes is store for pixels that are bytes already. Gray is the mean of the
+// three, halves up.
+func (c *canvas) storeBytes(x, y int, src []uint8) {
+	x0, x1 := max(x, c.rect.Min.X), min(x+len(src)/3, c.rect.Max.X)
+	if y < c.rect.Min.Y || y >= c.rect.Max.Y || x0 >= x1 {
+		return
+	}
+	src = src[3*(x0-x) : 3*(x1-x)]
+	if c.gray != nil {
+		out := c.gray.Pix[c.gray.PixOffset(x0, y):][:x1-x0]
+		for i := range out {
+			out[i] = uint8((2*(int(src[3*i])+int(src[3*i+1])+int(src[3*i+2])) + 3) / 6)
+		}
+		return
+	}
+	out := c.rgb.Pix[c.rgb.PixOffset(x0, y):][:4*(x1-x0)]
+	for ; len(out) >= 4 && len(src) >= 3; out, src = out[4:], src[3:] {
+		out[0], out[1], out[2], out[3] = src[0], src[1], src[2], 0xff
+	}
+}
+
 // storeAlpha sets the alpha of row y of the picture.
 func (c *canvas) storeAlpha(y int, alpha []byte) {
 	if y < c.rect.Min.Y || y >= c.rect.Max.Y {

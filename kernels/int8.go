@@ -41,18 +41,22 @@ import (
 // and the results, either or both:
 //
 //	16 bits: r
-//	8 bits:  sat8((r + offset[j]) >> 7)           0 <= offset <= 32767, sat8 clamps to 0..255
+//	8 bits:  sat8((r + offset[j]) >> 6)           0 <= offset <= 32767, sat8 clamps to 0..255
 //
-// So a byte b stands for r = 128·b + 64 - offset: a value in bytes is the same
-// value in 16 bits with a zero point that each channel chooses, its lowest seven
-// bits rounded off.
+// So a byte b stands for r = 64·b + 32 - offset: a value in bytes is the same
+// value in 16 bits with a zero point that each channel chooses, its lowest six
+// bits rounded off. All 256 bytes are within the reach of r, which a multiplier of
+// 2^14 limits to 14 bits and a sign.
 
 // MaxInt8K is the longest sum of Packed8 for which no bytes and no weights can
 // overflow an accumulator whose bias is at most 2^30 in magnitude.
 const MaxInt8K = 1 << 15
 
 // rescaleBits is how many bits an 8-bit result has fewer than a 16-bit one.
-const rescaleBits = 7
+const rescaleBits = 6
+
+// ByteUnit is the distance of two bytes in units of 16-bit results.
+const ByteUnit = 1 << rescaleBits
 
 // rescalePad is the multiple of columns that the arrays of a Rescale are
 // padded to, the most that a kernel reads at once.

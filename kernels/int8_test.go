@@ -72,7 +72,7 @@ func randomRescale(rng *rand.Rand, n int, acc float64) *Rescale {
 		if rng.IntN(2) == 0 {
 			mul[j] |= 1 << 14
 		}
-		offset[j] = int16(64 + 128*rng.IntN(256))
+		offset[j] = int16(32 + 64*rng.IntN(256))
 		if rng.IntN(8) == 0 {
 			mul[j], offset[j] = math.MaxInt16, math.MaxInt16
 		}
@@ -245,7 +245,7 @@ func (out *IntOutput) end(sum int64, i, j int) (r16 int16, r8 uint8) {
 	if out.Act == IntActLast {
 		v = leaky(v)
 	}
-	return int16(v), uint8(sat((v+int64(r.offset[j]))>>7, 0, 255))
+	return int16(v), uint8(sat((v+int64(r.offset[j]))>>6, 0, 255))
 }
 
 // put stores the results of a sum.
@@ -308,7 +308,7 @@ func TestConvInt(t *testing.T) {
 			s := randomShape(mem)
 			k := s.KH * s.KW * s.Cin
 			y0, y1 := randomRange(mem, s.OutH)
-			out := randomOutput(mem, s.OutH*s.OutW, s.Cout, 0, 1e4*math.Sqrt(float64(k+1)))
+			out := randomOutput(mem, (y1-y0)*s.OutW, s.Cout, 0, 1e4*math.Sqrt(float64(k+1)))
 			want, got := out.clone(mem), out.clone(mem)
 			if mem.rng.IntN(2) == 0 {
 				src, pad := drawn[uint8](mem, s.H*s.W*s.Cin), drawn[uint8](mem, s.Cin)
@@ -339,7 +339,7 @@ func naiveIntConv[A, B integer](out *IntOutput, src, pad []A, w []B, s *ConvShap
 				}
 				sum += int64(v) * int64(w[k*s.Cout+j])
 			}
-			out.put(sum, p, j)
+			out.put(sum, p-y0*s.OutW, j)
 		}
 	}
 }
@@ -385,7 +385,7 @@ func TestDepthwise8(t *testing.T) {
 			}
 			y0, y1 := randomRange(mem, h)
 			src, pad, w := drawn[uint8](mem, h*wd*c), drawn[uint8](mem, c), drawn[int16](mem, kh*kw*c)
-			out := randomOutput(mem, h*wd, c, c, 1e6)
+			out := randomOutput(mem, (y1-y0)*wd, c, c, 1e6)
 			want, got := out.clone(mem), out.clone(mem)
 			for p := y0 * wd; p < y1*wd; p++ {
 				for ch := range c {
@@ -398,7 +398,7 @@ func TestDepthwise8(t *testing.T) {
 						}
 						sum += int64(v) * int64(w[tap*c+ch])
 					}
-					want.put(sum, p, ch)
+					want.put(sum, p-y0*wd, ch)
 				}
 			}
 			Depthwise8(src, pad, w, h, wd, c, kh, kw, got, y0, y1)
@@ -450,20 +450,20 @@ func TestQuantise(t *testing.T) {
 		nan := float32(math.NaN())
 		src := []float32{0, 0.5, 1.5, 2.5, -0.5, -1.5, 1e9, -1e9, nan, 100, 32766.5, -32767.5}
 		got16, got8 := make([]int16, 12), make([]uint8, 12)
-		Quantise(got16, got8, src, []float32{1, 1}, []int16{64, 64 + 128*10})
+		Quantise(got16, got8, src, []float32{1, 1}, []int16{32, 32 + 64*10})
 		require.Equal(t, []int16{0, 0, 2, 2, 0, -2, 32767, -32768, 32767, 100, 32766, -32768}, got16)
-		require.Equal(t, []uint8{0, 10, 0, 10, 0, 10, 255, 0, 255, 11, 255, 0}, got8)
+		require.Equal(t, []uint8{0, 10, 0, 10, 0, 10, 255, 0, 255, 12, 255, 0}, got8)
 
 		n := 3 * chunk // several pieces
 		src = make([]float32, n)
 		fill(rand.New(rand.NewPCG(1, 2)), src, plain)
 		got16, got8 = make([]int16, n), make([]uint8, n)
-		Quantise(got16, nil, src, []float32{30000}, []int16{64})
-		Quantise(nil, got8, src, []float32{30000}, []int16{64})
+		Quantise(got16, nil, src, []float32{15000}, []int16{32})
+		Quantise(nil, got8, src, []float32{15000}, []int16{32})
 		for i, v := range src {
-			r := math.RoundToEven(float64(v * 30000))
+			r := math.RoundToEven(float64(v * 15000))
 			require.Equal(t, int16(r), got16[i])
-			require.Equal(t, uint8(max(math.Floor((r+64)/128), 0)), got8[i])
+			require.Equal(t, uint8(max(math.Floor((r+32)/64), 0)), got8[i])
 		}
 	})
 }

@@ -2,9 +2,9 @@ package kernels
 
 // Conv8 convolves one image of bytes: src is H×W×Cin, and w has one row for each
 // (ky, kx, cin), in this order, and Cout columns. Taps outside of the image are
-// the bytes of pad, one for each input channel: the zero points. Output pixel
-// (y, x) is row y·OutW+x of the matrices of out; only the rows y0 <= y < y1 of
-// the image are computed.
+// the bytes of pad, one for each input channel: the zero points. Only the rows
+// y0 <= y < y1 of the output are computed; its pixel (y, x) is row (y-y0)·OutW+x of
+// the matrices of out.
 func Conv8(src, pad []uint8, w *Packed8, s *ConvShape, out *IntOutput, y0, y1 int) {
 	intConv("conv8", src, pad, 1, &w.intPanels, s, out, y0, y1, active.gemm8)
 }
@@ -22,15 +22,15 @@ func intConv[T uint8 | int16](op string, src, pad []T, size int, w *intPanels, s
 	if pad != nil {
 		checkLen(op, "pad", len(pad), s.Cin)
 	}
-	out.check(op, s.OutH*s.OutW, s.Cout)
 	checkRange(op, y0, y1, s.OutH)
+	out.check(op, (y1-y0)*s.OutW, s.Cout)
 	if s.Cout == 0 || s.OutW == 0 || y0 == y1 {
 		return
 	}
 	sc := getScratch()
 	p0, p1 := y0*s.OutW, y1*s.OutW
 	if s.pointwise() {
-		intProduct(sc, src[p0*s.Cin:], s.Cin, size, w, p1-p0, out, p0, entry)
+		intProduct(sc, src[p0*s.Cin:], s.Cin, size, w, p1-p0, out, 0, entry)
 		sc.release()
 		return
 	}
@@ -39,7 +39,7 @@ func intConv[T uint8 | int16](op string, src, pad []T, size int, w *intPanels, s
 	for p := p0; p < p1; p += rows {
 		m := min(rows, p1-p)
 		gatherInt(s, strip, src, pad, p, m)
-		intProduct(sc, strip, w.K, size, w, m, out, p, entry)
+		intProduct(sc, strip, w.K, size, w, m, out, p-p0, entry)
 	}
 	sc.release()
 }
@@ -70,14 +70,15 @@ func gatherInt[T uint8 | int16](s *ConvShape, strip, src, pad []T, p, n int) {
 // src[y-(kh-1)/2+ky][x-(kw-1)/2+kx]·w[ky*kw+kx]; those outside of the image are
 // the channel's byte of pad, its zero point. Weights have 16 bits, so that
 // kh·kw <= MaxDepthwise8Taps products cannot overflow with a bias of at most
-// 2^30. Output pixel (y, x) is row y·wd+x of the matrices of out, whose strides
-// must be c; only the rows y0 <= y < y1 of the image are computed.
+// 2^30. Only the rows y0 <= y < y1 of the output are computed; its pixel (y, x) is
+// row (y-y0)·wd+x of the matrices of out, whose strides must be c.
 func Depthwise8(src, pad []uint8, w []int16, h, wd, c, kh, kw int, out *IntOutput, y0, y1 int) {
 	const op = "depthwise8"
 	checkLen(op, "src", len(src), h*wd*c)
 	checkLen(op, "pad", len(pad), c)
 	checkLen(op, "w", len(w), kh*kw*c)
-	out.check(op, h*wd, c)
+	checkRange(op, y0, y1, h)
+	out.check(op, (y1-y0)*wd, c)
 	for _, m := range []struct {
 		present bool
 		ld      int
@@ -86,7 +87,6 @@ func Depthwise8(src, pad []uint8, w []int16, h, wd, c, kh, kw int, out *IntOutpu
 			checkSame(op, "stride of an output", m.ld, c)
 		}
 	}
-	checkRange(op, y0, y1, h)
 	if wd == 0 || c == 0 || y0 == y1 {
 		return
 	}
@@ -110,7 +110,7 @@ func Depthwise8(src, pad []uint8, w []int16, h, wd, c, kh, kw int, out *IntOutpu
 				for ky := range d.row {
 					d.row[ky] = &line(y - 1 + ky)[x*c]
 				}
-				out.entryOut(&d.out, y*wd+x, 0)
+				out.entryOut(&d.out, (y-y0)*wd+x, 0)
 				active.depthwise8(d)
 			}
 			continue
@@ -128,7 +128,7 @@ func Depthwise8(src, pad []uint8, w []int16, h, wd, c, kh, kw int, out *IntOutpu
 		}
 		var o intOut
 		for x := range wd {
-			out.entryOut(&o, y*wd+x, 0)
+			out.entryOut(&o, (y-y0)*wd+x, 0)
 			o.finish(sums[x*c:][:c], 0, c)
 		}
 	}

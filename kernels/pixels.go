@@ -1,12 +1,15 @@
 package kernels
 
+// Element is what pixels are made of: floats, or the integers of int8.go.
+type Element interface{ float32 | int16 | uint8 }
+
 // Unshuffle moves blocks of r×r pixels into channels (space to depth): src is
 // h×w×c with h and w divisible by r, dst is h/r × w/r × r*r*c, and
 //
 //	dst[y][x][(dy*r+dx)*c+ch] = src[y*r+dy][x*r+dx][ch]
 //
 // the order of TensorFlow's space_to_depth.
-func Unshuffle(dst, src []float32, h, w, c, r int) {
+func Unshuffle[T Element](dst, src []T, h, w, c, r int) {
 	checkBlocks("unshuffle", len(dst), len(src), h, w, c, r)
 	run := r * c
 	for y := range h {
@@ -20,7 +23,7 @@ func Unshuffle(dst, src []float32, h, w, c, r int) {
 
 // Shuffle is the inverse of Unshuffle (depth to space): dst is h×w×c with h and
 // w divisible by r, src is h/r × w/r × r*r*c.
-func Shuffle(dst, src []float32, h, w, c, r int) {
+func Shuffle[T Element](dst, src []T, h, w, c, r int) {
 	checkBlocks("shuffle", len(dst), len(src), h, w, c, r)
 	run := r * c
 	for y := range h {

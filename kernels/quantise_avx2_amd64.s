@@ -46,7 +46,7 @@ no16:
 	TESTQ     R11, R11
 	JZ        no8
 	VPADDSW   (R9), Y2, Y2
-	VPSRAW    $+7, Y2, Y2
+	VPSRAW    $+6, Y2, Y2
 	VPACKUSWB Y2, Y2, Y2
 	VPERMQ    $-40, Y2, Y2
 	VMOVUPS   X2, (R11)

@@ -45,7 +45,7 @@ no16:
 	TESTQ     R11, R11
 	JZ        no8
 	VPADDSW   (R9), Z2, Z2
-	VPSRAW    $+7, Z2, Z2
+	VPSRAW    $+6, Z2, Z2
 	VPACKUSWB Z2, Z2, Z2
 	VPERMQ    Z2, Z5, Z2
 	VMOVUPS   Y2, (R11)

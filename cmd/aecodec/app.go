@@ -106,7 +106,7 @@ Exit codes: 0 all done, 1 some or all files failed, 2 wrong usage, 130 interrupt
 	flags.IntVarP(&a.threads, "threads", "j", 0, "threads to use; 0 is one for each core")
 	root.AddCommand(
 		a.encodeCommand(), a.decodeCommand(), a.infoCommand(), a.compareCommand(), a.demoCommand(),
-		a.trainCommand(), a.modelCommand(), a.exportCommand(),
+		a.trainCommand(), a.quantiseCommand(), a.modelCommand(), a.exportCommand(),
 		a.reconstructCommand(), a.scoreCommand(), a.embedCommand(), a.neighborsCommand(), a.clusterCommand(),
 		a.sampleCommand(), a.interpolateCommand(), a.blendCommand(),
 		a.benchCommand(), a.versionCommand(),

@@ -1,0 +1,223 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/aecodec/aecodec/codec/nn"
+	"github.com/aecodec/aecodec/format"
+)
+
+// A model may carry its synthesis in exact integers beside that in floats, as
+// tensors of the decoder part. The fingerprint covers them like all others, so a
+// file names the arithmetic that its pixels are of: a decoder whose model has
+// these tensors uses them, and there is nothing to choose.
+//
+//	synthesis.int.<layer>.weight   I8, or I16 where the layer is depthwise or reads 16 bits; shape of the float weights
+//	synthesis.int.<layer>.bias     I32 [channels]
+//	synthesis.int.<layer>.shift    I32 [channels]
+//	synthesis.int.<layer>.mul      I16 [channels]
+//	synthesis.int.<value>.offset   I16 [channels]
+//	synthesis.int.<input>.scale    F32 [channels]
+const intPrefix = Synthesis + ".int."
+
+// integerProgram is a compiled integer network with the memory that its runs
+// reuse.
+type integerProgram struct {
+	program *nn.IntProgram
+	arenas  sync.Pool // *nn.IntArena
+}
+
+// WithIntegerSynthesis returns a model like m whose synthesis is computed in the
+// integers q. Its output has to be in bytes, which become the pixels. The new
+// model has another fingerprint, and is called name if that is not empty.
+func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error) {
+	file := *m.file
+	file.Decoder = nil
+	for _, t := range m.file.Decoder {
+		if !isIntegerTensor(t.Name) {
+			file.Decoder = append(file.Decoder, t)
+		}
+	}
+	if name != "" {
+		file.Name = name
+	}
+	net := m.arch.Network(Synthesis)
+	for _, in := range net.Inputs {
+		if scale := q.Scale[in.Name]; scale != nil {
+			file.Decoder = append(file.Decoder, format.NewFloat32(intPrefix+in.Name+".scale", []int{len(scale)}, scale))
+		}
+	}
+	add16 := func(name string, v []int16) {
+		file.Decoder = append(file.Decoder, format.NewInt16(name, []int{len(v)}, v))
+	}
+	add32 := func(name string, v []int32) {
+		file.Decoder = append(file.Decoder, format.NewInt32(name, []int{len(v)}, v))
+	}
+	for _, value := range valueNames(net) {
+		if offset := q.Offset[value]; offset != nil {
+			add16(intPrefix+value+".offset", offset)
+		}
+	}
+	for i := range net.Layers {
+		l := &net.Layers[i]
+		w := q.Layers[l.Name]
+		if w == nil {
+			continue
+		}
+		weight := m.params[net.Name+"."+l.Name+".weight"]
+		if weight == nil || len(weight.Data) != len(w.Weight) {
+			return nil, fmt.Errorf("codec: integer synthesis: layer %q: %d weights do not fit the network", l.Name, len(w.Weight))
+		}
+		prefix := intPrefix + l.Name
+		if w.Wide || l.Op == nn.OpDepthwise {
+			file.Decoder = append(file.Decoder, format.NewInt16(prefix+".weight", weight.Shape, w.Weight))
+		} else {
+			data := make([]byte, len(w.Weight))
+			for k, v := range w.Weight {
+				data[k] = byte(int8(v))
+			}
+			file.Decoder = append(file.Decoder, format.Tensor{Name: prefix + ".weight", DType: format.I8, Shape: weight.Shape, Data: data})
+		}
+		add32(prefix+".bias", w.Bias)
+		add32(prefix+".shift", w.Shift)
+		add16(prefix+".mul", w.Mul)
+	}
+	return newModel(&file)
+}
+
+// HasIntegerSynthesis reports whether pictures of the model are rendered in exact
+// integers.
+func (m *Model) HasIntegerSynthesis() bool { return m.integers != nil }
+
+func isIntegerTensor(name string) bool {
+	return len(name) > len(intPrefix) && name[:len(intPrefix)] == intPrefix
+}
+
+// valueNames lists the inputs and layers of a network.
+func valueNames(net *nn.Network) []string {
+	var names []string
+	for _, in := range net.Inputs {
+		names = append(names, in.Name)
+	}
+	for _, l := range net.Layers {
+		names = append(names, l.Name)
+	}
+	return names
+}
+
+// loadIntegers reads the integer synthesis of a file, if it has one.
+func (m *Model) loadIntegers(t *tensorReader) error {
+	present := false
+	for name := range t.tensors {
+		present = present || isIntegerTensor(name)
+	}
+	if !present {
+		return nil
+	}
+	net := m.arch.Network(Synthesis)
+	q := &nn.Integers{Scale: map[string][]float32{}, Offset: map[string][]int16{}, Layers: map[string]*nn.IntLayer{}}
+	for _, in := range net.Inputs {
+		q.Scale[in.Name] = t.floats(intPrefix+in.Name+".scale", in.C)
+	}
+	for _, name := range valueNames(net) {
+		if name := intPrefix + name + ".offset"; t.tensors[name] != nil {
+			q.Offset[name[len(intPrefix):len(name)-len(".offset")]] = t.shorts(name)
+		}
+	}
+	for i := range net.Layers {
+		l := &net.Layers[i]
+		if l.Op != nn.OpConv && l.Op != nn.OpDepthwise {
+			continue
+		}
+		prefix := intPrefix + l.Name
+		w := &nn.IntLayer{}
+		float := m.params[net.Name+"."+l.Name+".weight"]
+		weight := t.get(prefix+".weight", float.Shape...)
+		if weight == nil {
+			return t.err
+		}
+		if weight.DType == format.I8 {
+			w.Weight = make([]int16, len(weight.Data))
+			for k, v := range weight.Data {
+				w.Weight[k] = int16(int8(v))
+			}
+		} else {
+			w.Wide = l.Op == nn.OpConv
+			w.Weight = t.shorts(prefix+".weight", float.Shape...)
+		}
+		w.Bias, w.Shift, w.Mul = t.ints(prefix+".bias"), t.ints(prefix+".shift"), t.shorts(prefix+".mul")
+		q.Layers[l.Name] = w
+	}
+	if t.err != nil {
+		return t.err
+	}
+	if q.Offset[net.Outputs[0]] == nil {
+		return errors.New("integer synthesis: output is not in bytes")
+	}
+	program, err := nn.CompileIntegers(net, q)
+	if err != nil {
+		return fmt.Errorf("integer synthesis: %w", err)
+	}
+	m.integers = &integerProgram{program: program, arenas: sync.Pool{New: func() any { return nn.NewIntArena() }}}
+	return nil
+}
+
+// intRows is about the most rows of latents that one run takes. Its memory grows
+// with them; fewer would spend more on the margins above and below.
+const intRows = tileLatent
+
+// synthesise draws the pixels of a job, in stripes, each with its margin.
+func (p *integerProgram) synthesise(dst *canvas, src *latents, cut *cutter, job area) error {
+	arena := p.arenas.Get().(*nn.IntArena)
+	defer p.arenas.Put(arena)
+	stripes := 1
+	if !cut.whole {
+		stripes = ceilDiv(job.y1-job.y0, intRows)
+	}
+	x0, x1 := cut.columns(job)
+	from, to := (job.x0-x0)*LatentStride*3, (job.x1-x0)*LatentStride*3
+	var in nn.Tensor
+	for i := range stripes {
+		lo, hi := job.y0+(job.y1-job.y0)*i/stripes, job.y0+(job.y1-job.y0)*(i+1)/stripes
+		y0, y1 := max(lo-cut.margin, 0), min(hi+cut.margin, cut.h)
+		in = nn.Tensor{N: 1, H: y1 - y0, W: x1 - x0, C: src.m, Data: grow(in.Data, (y1-y0)*(x1-x0)*src.m)}
+		row := (x1 - x0) * src.m
+		for y := y0; y < y1; y++ {
+			copy(in.Data[(y-y0)*row:], src.row(y, x0, x1))
+		}
+		out, err := p.program.Run(arena, 1, &in)
+		if err != nil {
+			return fmt.Errorf("codec: integer synthesis: %w", err)
+		}
+		row = (x1 - x0) * LatentStride * 3
+		for y := lo * LatentStride; y < hi*LatentStride; y++ {
+			dst.storeBytes(job.x0*LatentStride, y, out[0].Bytes[(y-y0*LatentStride)*row:][from:to])
+		}
+	}
+	return nil
+}
+
+// Dequantise returns the latent [1, h, w, M] that the synthesis of m turns into
+// the picture, for latents of this model. It serves to calibrate and to measure.
+func (m *Model) Dequantise(l *Latents) (*nn.Tensor, error) {
+	q, err := parseQuality(l.Quality)
+	if err != nil {
+		return nil, err
+	}
+	p, err := m.at(q)
+	if err != nil {
+		return nil, err
+	}
+	M := m.arch.M
+	h, w := ceilDiv(l.Height, LatentStride), ceilDiv(l.Width, LatentStride)
+	out := nn.NewTensor(1, h, w, M)
+	dst := &latents{area: area{0, 0, w, h}, m: M, data: out.Data}
+	for _, t := range l.Tiles {
+		if err := m.reconstructTile(t, p, 0, t.H, threads(0), dst); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

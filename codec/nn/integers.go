@@ -1,0 +1,322 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/aecodec/aecodec/kernels"
+)
+
+// Integers are the parameters of a network in exact integers, the arithmetic of
+// kernels/int8.go. Together with the network they decide every bit of its
+// outputs.
+//
+// Every value is 16-bit integers: a convolution or depthwise layer gives
+// rescaled sums, leaky and relu the kernels' rectifier with a slope of
+// round(2^15·Slope), at most 2^15-1, add saturated sums from left to right,
+// shuffle and unshuffle the same numbers. Inputs are floats, times the scale of
+// their channel, rounded. Depthwise layers and convolutions that are not Wide
+// read their input in bytes, with the offsets of that value, and so are outputs
+// that have offsets returned; pixels outside of the image are zero, which is the
+// byte offset>>6 of its channel.
+type Integers struct {
+	Scale  map[string][]float32 // of the channels of every input
+	Offset map[string][]int16   // of the channels of values read or returned in bytes
+	Layers map[string]*IntLayer // of every convolution and depthwise layer
+}
+
+// IntLayer holds weights, in the layout of ParamShapes, and the parameters of the
+// output channels, as kernels.NewRescale takes them.
+type IntLayer struct {
+	Wide        bool    // a convolution of 16-bit values, with 16-bit weights
+	Weight      []int16 // -128 to 127 in convolutions that are not Wide
+	Bias, Shift []int32
+	Mul         []int16
+}
+
+// IntProgram is a network bound to its Integers. Its Run may be called from
+// several goroutines at a time, each with its own IntArena.
+type IntProgram struct {
+	net   *Network
+	ins   [][]int
+	outs  []int
+	value []intValue
+	steps []intStep
+}
+
+// intValue is what is known of a value before its size.
+type intValue struct {
+	c            int
+	words, bytes bool // which forms are needed
+	offset       []int16
+	scale        []float32 // of inputs
+}
+
+// intStep is one or more layers that run as one operation, as Step is.
+type intStep struct {
+	layer    *Layer // nil quantises input `out`
+	in       []int
+	out      int
+	residual int // -1: none
+	act      kernels.IntActivation
+	slope    int16
+
+	narrow  *kernels.Packed8
+	wide    *kernels.Packed16
+	taps    []int16 // depthwise
+	rescale *kernels.Rescale
+	pad     []uint8
+}
+
+// intSlope is a slope in units of 2^-15.
+func intSlope(l *Layer) int16 {
+	if l.Op == OpReLU {
+		return 0
+	}
+	return int16(min(math.RoundToEven(float64(l.Slope)*(1<<15)), math.MaxInt16))
+}
+
+// CompileIntegers binds a network to q. It fails for networks with operations
+// other than conv, depthwise, leaky, relu, add, shuffle and unshuffle, when
+// something is missing from q or out of its range, and when a sum could overflow
+// 32 bits.
+func CompileIntegers(n *Network, q *Integers) (*IntProgram, error) {
+	if err := n.Validate(); err != nil {
+		return nil, err
+	}
+	p := &IntProgram{net: n, value: make([]intValue, len(n.Inputs)+len(n.Layers))}
+	p.ins, p.outs = n.resolve()
+	for i, in := range n.Inputs {
+		p.value[i].c = in.C
+		p.value[i].scale = q.Scale[in.Name]
+		if len(p.value[i].scale) != in.C {
+			return nil, fmt.Errorf("nn: network %q: integers: input %q: %d scales, want %d", n.Name, in.Name, len(p.value[i].scale), in.C)
+		}
+		p.steps = append(p.steps, intStep{out: i, residual: -1})
+	}
+	layers := make([]Layer, len(n.Layers))
+	for i := range n.Layers {
+		layers[i] = n.Layers[i].defaults()
+		if err := p.add(&layers[i], i, q); err != nil {
+			return nil, n.layerError(&layers[i], "integers: %w", err)
+		}
+	}
+	if err := p.forms(q); err != nil {
+		return nil, fmt.Errorf("nn: network %q: integers: %w", n.Name, err)
+	}
+	for i := range p.steps {
+		if st := &p.steps[i]; st.rescale == nil && st.layer != nil && (st.layer.Op == OpConv || st.layer.Op == OpDepthwise) {
+			if err := p.bind(st, q); err != nil {
+				return nil, n.layerError(st.layer, "integers: %w", err)
+			}
+		}
+	}
+	return p, nil
+}
+
+// valueName is the name of value v.
+func (p *IntProgram) valueName(v int) string {
+	if v < len(p.net.Inputs) {
+		return p.net.Inputs[v].Name
+	}
+	return p.net.Layers[v-len(p.net.Inputs)].Name
+}
+
+// add makes layer i a step of its own or fuses it to an earlier one.
+func (p *IntProgram) add(l *Layer, i int, q *Integers) error {
+	in, out := p.ins[i], len(p.net.Inputs)+i
+	cs := make([]int, len(in))
+	for k, v := range in {
+		cs[k] = p.value[v].c
+	}
+	var err error
+	if p.value[out].c, err = l.outChannels(cs); err != nil {
+		return err
+	}
+	switch l.Op {
+	case OpLeaky, OpReLU:
+		if st := p.open(in[0]); st != nil && st.act == kernels.IntActNone {
+			st.act, st.slope, st.out = kernels.IntActFirst, intSlope(l), out
+			if st.residual >= 0 {
+				st.act = kernels.IntActLast
+			}
+			return nil
+		}
+	case OpAdd:
+		if len(in) != 2 {
+			break
+		}
+		late, early := in[0], in[1]
+		if p.producer(late) < p.producer(early) {
+			late, early = early, late
+		}
+		if st := p.open(late); st != nil && st.residual < 0 && p.producer(late) != p.producer(early) {
+			st.residual, st.out = early, out
+			return nil
+		}
+	case OpConv, OpDepthwise:
+		if q.Layers[l.Name] == nil {
+			return errors.New("no weights")
+		}
+	case OpShuffle, OpUnshuffle:
+	default:
+		return errors.New("cannot be computed in integers")
+	}
+	p.steps = append(p.steps, intStep{layer: l, in: in, out: out, residual: -1})
+	return nil
+}
+
+// producer is the step that computes v.
+func (p *IntProgram) producer(v int) int {
+	return slices.IndexFunc(p.steps, func(st intStep) bool { return st.out == v })
+}
+
+// open returns the step that makes v if something may be fused to it: nothing
+// else reads v, and the kernels can do it.
+func (p *IntProgram) open(v int) *intStep {
+	uses := 0
+	for _, in := range p.ins {
+		for _, x := range in {
+			if x == v {
+				uses++
+			}
+		}
+	}
+	st := &p.steps[p.producer(v)]
+	if uses != 1 || slices.Contains(p.outs, v) || st.layer == nil || st.layer.Op != OpConv && st.layer.Op != OpDepthwise {
+		return nil
+	}
+	return st
+}
+
+// forms finds out which values exist as words, which as bytes, and with which
+// offsets. Shuffles move the form that is asked of them.
+func (p *IntProgram) forms(q *Integers) error {
+	wantBytes := func(v int) error {
+		offset, name := q.Offset[p.valueName(v)], p.valueName(v)
+		switch {
+		case len(offset) != p.value[v].c:
+			return fmt.Errorf("value %q: %d offsets, want %d", name, len(offset), p.value[v].c)
+		case p.value[v].offset != nil && !slices.Equal(p.value[v].offset, offset):
+			return fmt.Errorf("value %q: is read in bytes with different offsets", name)
+		case slices.ContainsFunc(offset, func(o int16) bool { return o < 0 }):
+			return fmt.Errorf("value %q: negative offset", name)
+		}
+		p.value[v].bytes, p.value[v].offset = true, offset
+		return nil
+	}
+	for _, v := range p.outs {
+		if q.Offset[p.valueName(v)] == nil {
+			p.value[v].words = true
+		} else if err := wantBytes(v); err != nil {
+			return err
+		}
+	}
+	for i := len(p.steps) - 1; i >= 0; i-- {
+		st := &p.steps[i]
+		if st.layer == nil {
+			continue
+		}
+		if st.residual >= 0 {
+			p.value[st.residual].words = true
+		}
+		switch st.layer.Op {
+		case OpConv, OpDepthwise:
+			if q.Layers[st.layer.Name].Wide {
+				p.value[st.in[0]].words = true
+			} else if err := wantBytes(st.in[0]); err != nil {
+				return err
+			}
+		case OpShuffle, OpUnshuffle:
+			in, out := &p.value[st.in[0]], &p.value[st.out]
+			in.words = in.words || out.words
+			if out.bytes {
+				moved := make([]int16, in.c)
+				r2 := st.layer.Factor * st.layer.Factor
+				for c := range moved {
+					if st.layer.Op == OpShuffle {
+						moved[c] = out.offset[c%out.c]
+						continue
+					}
+					moved[c] = out.offset[c]
+					for b := 1; b < r2; b++ {
+						if out.offset[b*in.c+c] != moved[c] {
+							return fmt.Errorf("value %q: offsets differ between the pixels of a block", p.valueName(st.out))
+						}
+					}
+				}
+				if in.bytes && !slices.Equal(in.offset, moved) {
+					return fmt.Errorf("value %q: is read in bytes with different offsets", p.valueName(st.in[0]))
+				}
+				in.bytes, in.offset = true, moved
+			}
+		default:
+			for _, v := range st.in {
+				p.value[v].words = true
+			}
+		}
+	}
+	return nil
+}
+
+// bind packs the weights of a step.
+func (p *IntProgram) bind(st *intStep, q *Integers) error {
+	l, w := st.layer, q.Layers[st.layer.Name]
+	in, out := &p.value[st.in[0]], &p.value[st.out]
+	k := l.Kernel * l.Kernel
+	if l.Op == OpConv {
+		k *= in.c
+	}
+	if len(w.Weight) != k*out.c {
+		return fmt.Errorf("%d weights, want %d", len(w.Weight), k*out.c)
+	}
+	if len(w.Bias) != out.c {
+		return fmt.Errorf("%d biases, want %d", len(w.Bias), out.c)
+	}
+	var err error
+	if st.rescale, err = kernels.NewRescale(w.Bias, w.Shift, w.Mul, out.offset); err != nil {
+		return err
+	}
+	var sum func(j int) int64
+	switch {
+	case l.Op == OpDepthwise && w.Wide:
+		return errors.New("wide")
+	case l.Op == OpDepthwise:
+		st.taps = w.Weight
+		sum = func(j int) (s int64) {
+			for t := j; t < len(w.Weight); t += out.c {
+				s += 255 * max(int64(w.Weight[t]), -int64(w.Weight[t]))
+			}
+			return s
+		}
+	case w.Wide:
+		st.wide = kernels.Pack16(k, out.c, w.Weight, out.c)
+		sum = st.wide.MaxSum
+	default:
+		narrow := make([]int8, len(w.Weight))
+		for i, v := range w.Weight {
+			if narrow[i] = int8(v); int16(narrow[i]) != v {
+				return fmt.Errorf("weight %d does not fit 8 bits", v)
+			}
+		}
+		st.narrow = kernels.Pack8(k, out.c, narrow, out.c)
+		sum = st.narrow.MaxSum
+	}
+	for j, b := range w.Bias {
+		if most := sum(j) + max(int64(b), -int64(b)) + 1<<w.Shift[j]>>1; most > math.MaxInt32 {
+			return fmt.Errorf("sums of channel %d can reach %d", j, most)
+		}
+	}
+	if !w.Wide {
+		st.pad = make([]uint8, in.c)
+		for c, o := range in.offset {
+			st.pad[c] = uint8(min(o/kernels.ByteUnit, 255))
+		}
+	}
+	return nil
+}
+
+// Network returns the network that was compiled.
+func (p *IntProgram) Network() *Network { return p.net }
