@@ -2,11 +2,20 @@
 
 package kernels
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/klauspost/cpuid/v2"
+)
 
 // nativeTables returns the assembly backend for arm64. Advanced SIMD, with its
 // multiply-add, is part of the architecture as Go requires it.
-func nativeTables() []*table { return []*table{&neon} }
+func nativeTables() []*table {
+	if cpuid.CPU.Supports(cpuid.ASIMDDP) {
+		neon.gemm8 = gemm8DotNEON
+	}
+	return []*table{&neon}
+}
 
 var neon = table{
 	name: "neon",
@@ -40,6 +49,9 @@ var neon = table{
 	fmaRows:   fmaRowsNEON,
 	dotRows:   dotRowsNEON,
 	adamW:     adamWNEON,
+
+	gemm8:  gemm8NEON,
+	gemm16: gemm16NEON,
 
 	sum:            sumNEON,
 	sumSquares:     sumSquaresNEON,
@@ -116,3 +128,7 @@ func gemmPanelsNEON(g *gemmArgs) {
 		gemmTNEON(g)
 	}
 }
+
+func gemm8DotNEON(g *intGEMMArgs) { intPanelsWise(g, intGEMM8DotNEON) }
+func gemm8NEON(g *intGEMMArgs)    { intPanelsWise(g, intGEMM8NEON) }
+func gemm16NEON(g *intGEMMArgs)   { intPanelsWise(g, intGEMM16NEON) }

@@ -160,11 +160,14 @@ func (q *quantiser) run(ranges map[string]*Range) (*Integers, error) {
 
 const (
 	byteUnit  = 64    // kernels.ByteUnit
-	wordReach = 16383 // what 16-bit results reach with the least multiplier
+	wordReach = 32767 // what 16-bit results reach at most; with the least multiplier, half of it
 )
 
 // chooseSteps sets the steps: bytes span the range of the channel, of the wider
-// one where channels share a step.
+// one where channels share a step. Values that are not read in bytes may lose
+// their extremes, where the multiplier does not reach them: they are long
+// negative tails before a rectifier, and a step for all of them would be too
+// coarse for the bytes behind it.
 func (q *quantiser) chooseSteps() {
 	step := make([]float64, len(q.parent)) // by root
 	fixed := make([]bool, len(q.parent))

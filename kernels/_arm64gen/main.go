@@ -29,6 +29,7 @@ var topics = []topic{
 	{"math", writeMath},
 	{"reduce", writeReduce},
 	{"peak", writePeak},
+	{"int8", writeInt8},
 }
 
 func main() {
