@@ -15,7 +15,7 @@ import (
 // drawing is a picture of few colours and sharp edges, with a repeated glyph.
 func drawing(w, h int) *image.NRGBA {
 	m := image.NewNRGBA(image.Rect(0, 0, w, h))
-	const glyph = 0x3c66c3c3ff_c3c3
+	const glyph uint64 = 0x3c66c3c3ff_c3c3
 	for y := range h {
 		for x := range w {
 			v := [3]byte{250, 250, 245}
