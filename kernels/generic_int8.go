@@ -6,28 +6,14 @@ import (
 )
 
 // gemm8Generic is the specification of the gemm8 entry.
-func gemm8Generic(g *intGEMMArgs) {
-	intGEMMGeneric(g, func(acc *[PanelWidth]int32, a uint32, b *[PanelWidth]uint32) {
-		a0, a1, a2, a3 := int32(uint8(a)), int32(uint8(a>>8)), int32(uint8(a>>16)), int32(uint8(a>>24))
-		for j, w := range b {
-			acc[j] += a0*int32(int8(w)) + a1*int32(int8(w>>8)) + a2*int32(int8(w>>16)) + a3*int32(int8(w>>24))
-		}
-	})
-}
+func gemm8Generic(g *intGEMMArgs) { intGEMMGeneric(g, false) }
 
 // gemm16Generic is the specification of the gemm16 entry.
-func gemm16Generic(g *intGEMMArgs) {
-	intGEMMGeneric(g, func(acc *[PanelWidth]int32, a uint32, b *[PanelWidth]uint32) {
-		a0, a1 := int32(int16(a)), int32(int16(a>>16))
-		for j, w := range b {
-			acc[j] += a0*int32(int16(w)) + a1*int32(int16(w>>16))
-		}
-	})
-}
+func gemm16Generic(g *intGEMMArgs) { intGEMMGeneric(g, true) }
 
-// intGEMMGeneric computes one row of one panel at a time; step adds the products
-// of one group of A with a row of groups of B.
-func intGEMMGeneric(g *intGEMMArgs, step func(acc *[PanelWidth]int32, a uint32, b *[PanelWidth]uint32)) {
+// intGEMMGeneric computes one row of one panel at a time. A group of A holds two
+// 16-bit numbers if wide, else four bytes.
+func intGEMMGeneric(g *intGEMMArgs, wide bool) {
 	for j := 0; j < g.n; j += PanelWidth {
 		var b []uint32
 		if g.steps > 0 {
@@ -41,11 +27,32 @@ func intGEMMGeneric(g *intGEMMArgs, step func(acc *[PanelWidth]int32, a uint32, 
 			}
 			for k := range g.steps {
 				group := uint32(a[4*k]) | uint32(a[4*k+1])<<8 | uint32(a[4*k+2])<<16 | uint32(a[4*k+3])<<24
-				step(&acc, group, (*[PanelWidth]uint32)(b[k*PanelWidth:]))
+				weights := (*[PanelWidth]uint32)(b[k*PanelWidth:])
+				if wide {
+					addProducts16(&acc, group, weights)
+				} else {
+					addProducts8(&acc, group, weights)
+				}
 			}
 			row := g.out.row(i)
 			row.finish(acc[:min(PanelWidth, g.n-j)], j, min(PanelWidth, g.n-j))
 		}
+	}
+}
+
+// addProducts8 adds the products of four unsigned bytes of A with signed ones of B.
+func addProducts8(acc *[PanelWidth]int32, a uint32, b *[PanelWidth]uint32) {
+	a0, a1, a2, a3 := int32(uint8(a)), int32(uint8(a>>8)), int32(uint8(a>>16)), int32(uint8(a>>24))
+	for j, w := range b {
+		acc[j] += a0*int32(int8(w)) + a1*int32(int8(w>>8)) + a2*int32(int8(w>>16)) + a3*int32(int8(w>>24))
+	}
+}
+
+// addProducts16 adds the products of two signed 16-bit numbers.
+func addProducts16(acc *[PanelWidth]int32, a uint32, b *[PanelWidth]uint32) {
+	a0, a1 := int32(int16(a)), int32(int16(a>>16))
+	for j, w := range b {
+		acc[j] += a0*int32(int16(w)) + a1*int32(int16(w>>16))
 	}
 }
 
