@@ -39,15 +39,31 @@ STEP = math.log(SIGMA_MAX / SIGMA_MIN) / (LEVELS - 1)
 # ---------------------------------------------------------------- networks
 
 def shuffle(x, r):
-    """Depth to space with the block offset as the slow channel index (TensorFlow's order)."""
-    n, c, h, w = x.shape
+    """Depth to space of [N, H, W, C] with the block offset as the slow channel index (TensorFlow's order)."""
+    n, h, w, c = x.shape
     c //= r * r
-    return x.view(n, r, r, c, h, w).permute(0, 3, 4, 1, 5, 2).reshape(n, c, h * r, w * r)
+    return x.reshape(n, h, w, r, r, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h * r, w * r, c)
 
 
 def unshuffle(x, r):
-    n, c, h, w = x.shape
-    return x.view(n, c, h // r, r, w // r, r).permute(0, 3, 5, 1, 2, 4).reshape(n, c * r * r, h // r, w // r)
+    n, h, w, c = x.shape
+    return x.reshape(n, h // r, r, w // r, r, c).permute(0, 1, 3, 2, 4, 5).reshape(n, h // r, w // r, r * r * c)
+
+
+def depthwise(x, weight, bias):
+    """x [N, H, W, C], weight [K, K, C]"""
+    k = weight.shape[0]
+    if not x.is_cuda:
+        y = F.conv2d(x.permute(0, 3, 1, 2), weight.permute(2, 0, 1)[:, None], bias, padding=k // 2, groups=x.shape[3])
+        return y.permute(0, 2, 3, 1)
+    # On a GPU the compiler makes one kernel of the taps, which beats cuDNN's backward passes.
+    h, w = x.shape[1:3]
+    pad = F.pad(x, (0, 0, k // 2, k // 2, k // 2, k // 2))
+    y = 0 if bias is None else bias
+    for i in range(k):
+        for j in range(k):
+            y = y + pad[:, i:i + h, j:j + w] * weight[i, j]
+    return y
 
 
 def key(layer, kind):
@@ -73,11 +89,11 @@ class Network(torch.nn.Module):
             out = cin
             if op == "conv":
                 out = layer["out"]
-                params[key(name, "weight")] = torch.empty(out, cin, k, k).normal_(0, math.sqrt(2.0 / (cin * k * k)))
+                params[key(name, "weight")] = torch.empty(k, k, cin, out).normal_(0, math.sqrt(2.0 / (cin * k * k)))
                 if not layer.get("nobias"):
                     params[key(name, "bias")] = torch.zeros(out)
             elif op == "depthwise":
-                params[key(name, "weight")] = torch.empty(cin, 1, k, k).normal_(0, math.sqrt(2.0 / (k * k)))
+                params[key(name, "weight")] = torch.empty(k, k, cin).normal_(0, math.sqrt(2.0 / (k * k)))
                 if not layer.get("nobias"):
                     params[key(name, "bias")] = torch.zeros(cin)
             elif op == "shuffle":
@@ -93,24 +109,31 @@ class Network(torch.nn.Module):
     def weight(self, name):
         return self.params[key(name, "weight")]
 
-    def forward(self, *inputs):
+    # Layers whose outputs carry pixels or latents at full precision: never in bfloat16.
+    EXACT = ("lin", "head", "mean", "deblock")
+
+    def forward(self, *inputs, half=False):
+        """inputs [N, H, W, C]; half computes in bfloat16 what is not listed above"""
         v = {p["name"]: x for p, x in zip(self.desc["inputs"], inputs)}
-        P = self.params
         for layer in self.desc["layers"]:
             name, op = layer["name"], layer["op"]
             x = v[layer["in"][0]]
-            if op == "conv":
-                y = F.conv2d(x, P[key(name, "weight")], P[key(name, "bias")] if not layer.get("nobias") else None,
-                             padding=layer.get("kernel", 1) // 2)
+            if op in ("conv", "depthwise"):
+                dtype = torch.bfloat16 if half and name not in self.EXACT else torch.float32
+                x, w = x.to(dtype), self.weight(name).to(dtype)
+                b = None if layer.get("nobias") else self.params[key(name, "bias")].to(dtype)
+            if op == "conv" and layer.get("kernel", 1) == 1:
+                y = x @ w[0, 0] if b is None else F.linear(x, w[0, 0].t(), b)
+            elif op == "conv":
+                y = F.conv2d(x.permute(0, 3, 1, 2), w.permute(3, 2, 0, 1), b, padding=layer["kernel"] // 2).permute(0, 2, 3, 1)
             elif op == "depthwise":
-                y = F.conv2d(x, P[key(name, "weight")], P[key(name, "bias")] if not layer.get("nobias") else None,
-                             padding=layer["kernel"] // 2, groups=x.shape[1])
+                y = depthwise(x, w, b)
             elif op == "leaky":
                 y = F.leaky_relu(x, layer["slope"])
             elif op == "add":
                 y = x + v[layer["in"][1]]
             elif op == "concat":
-                y = torch.cat([v[i] for i in layer["in"]], 1)
+                y = torch.cat([v[i] for i in layer["in"]], 3)
             elif op == "shuffle":
                 y = shuffle(x, layer["factor"])
             elif op == "unshuffle":
@@ -126,15 +149,9 @@ class Network(torch.nn.Module):
 
 # ---------------------------------------------------------------- the model
 
-class STE(torch.autograd.Function):
+def ste(x):
     """round with the gradient of the identity"""
-    @staticmethod
-    def forward(ctx, x):
-        return torch.round(x)
-
-    @staticmethod
-    def backward(ctx, g):
-        return g
+    return x + (torch.round(x) - x).detach()
 
 
 class LowerBound(torch.autograd.Function):
@@ -171,6 +188,7 @@ class Codec(torch.nn.Module):
         M, Z, A = arch["m"], arch["z"], arch["anchors"]
         for n in arch["networks"]:
             setattr(self, n["name"], Network(n))
+        self.half = False  # bfloat16 where it does no harm
         self.lmin, self.lmax = arch["lambda_min"], arch["lambda_max"]
         lam = torch.tensor([self.lmin * (self.lmax / self.lmin) ** (a / (A - 1)) for a in range(A)])
         gain = torch.log(50 * torch.sqrt(lam))[:, None].repeat(1, M)
@@ -188,84 +206,84 @@ class Codec(torch.nn.Module):
              "prior.logsigma": "prior_logsigma"}
 
     def lerp(self, table, t):
-        """table [A, C] at positions t [N] -> [N, C, 1, 1]"""
+        """table [A, C] at positions t [N] -> [N, 1, 1, C]"""
         a = t.floor().clamp(0, self.arch["anchors"] - 2).long()
         f = (t - a)[:, None]
-        return (table[a] * (1 - f) + table[a + 1] * f)[:, :, None, None]
+        return (table[a] * (1 - f) + table[a + 1] * f)[:, None, None, :]
 
     def lam(self, t):
         return self.lmin * (self.lmax / self.lmin) ** (t / (self.arch["anchors"] - 1))
 
-    def forward(self, x, t, hard):
-        """x [N,3,H,W] in -0.5..0.5, sides multiples of 64; t [N] -> bits of y, bits of z (per sample), reconstruction"""
+    def noise(self, x):
+        """What replaces rounding in the rate of a batch: uniform noise for y and z."""
+        n, h, w, _ = x.shape
+        shapes = (n, h // 16, w // 16, self.arch["m"]), (n, h // 64, w // 64, self.arch["z"])
+        return [torch.rand(s, device=x.device) - 0.5 for s in shapes]
+
+    def forward(self, x, t, noise):
+        """x [N, H, W, 3] in -0.5..0.5, sides multiples of 64; t [N]; noise as above, or None for rounding
+        -> bits of y, bits of z (per sample), reconstruction"""
+        hard, half = noise is None, self.half
         ge = torch.exp(self.lerp(self.gain_enc, t))
         gd = torch.exp(self.lerp(self.gain_dec, t))
         gz = torch.exp(self.lerp(self.gain_z, t))
         if hard:  # the codec keeps the steps of the hyper-latent with 8 fractional bits
             gz = 256 / torch.round(256 / gz.detach()).clamp(1, 65535)
-        y = self.analysis(x)
+        y = self.analysis(x, half=half)
         ys = y * ge
-        zs = self.hyperanalysis(y, ys) * gz
-        zq = STE.apply(zs).clamp(-127, 127)
-        zr = zq if hard else zs + torch.rand_like(zs) - 0.5
+        zs = self.hyperanalysis(y, ys, half=half).float() * gz
+        zq = ste(zs).clamp(-127, 127)
+        zr = zq if hard else zs + noise[1]
         z_bits = normal_bits(zr - self.lerp(self.prior_mean, t), self.lerp(self.prior_logsigma, t).expand_as(zr))
         zf = zq / gz
-        h, ma = self.hypersynthesis(zf)
-        s = F.conv2d(zf, self.scale_weight.t()[:, :, None, None])
-        s = shuffle(s, 4) + self.scale_bias[None, :, None, None] + self.lerp(self.scale_offset, t)
+        h, ma = self.hypersynthesis(zf, half=half)
+        s = shuffle(zf @ self.scale_weight, 4) + self.scale_bias + self.lerp(self.scale_offset, t)
         log_sigma = math.log(SIGMA_MIN) + LowerBound.apply(s, 0.0, float(LEVELS - 1)) * STEP
-        yy, xx = torch.meshgrid(torch.arange(y.shape[2], device=y.device), torch.arange(y.shape[3], device=y.device), indexing="ij")
-        anchor = ((yy + xx) % 2 == 0)[None, None]
+        yy = torch.arange(y.shape[1], device=y.device)[:, None]
+        xx = torch.arange(y.shape[2], device=y.device)[None, :]
+        anchor = ((yy + xx) % 2 == 0)[None, :, :, None]
         mua = ma * ge
         coded = (s >= 0.5) if hard else torch.ones_like(s)  # at level 0 the codec codes nothing
-        ka = STE.apply(ys - mua) * coded
+        ka = ste(ys - mua) * coded
         ya = torch.where(anchor, (ka + mua) * gd, torch.zeros_like(y))
-        mn = self.context(h, ya, ma)
+        mn = self.context(h, ya, ma, half=half)
         mu = torch.where(anchor, mua, mn * ge)
-        k = STE.apply(ys - mu)
-        r = k if hard else ys - mu + torch.rand_like(ys) - 0.5
+        k = ste(ys - mu)
+        r = k if hard else ys - mu + noise[0]
         y_bits = normal_bits(r, log_sigma)
-        xhat = self.synthesis((k * coded + mu) * gd)
+        xhat = self.synthesis((k * coded + mu) * gd, half=half)
         return y_bits.sum((1, 2, 3)), z_bits.sum((1, 2, 3)), xhat
 
-    def loss(self, x, t, hard=False):
-        yb, zb, xhat = self(x, t, hard)
-        pixels = x.shape[2] * x.shape[3]
+    def loss(self, x, t, noise=None):
+        yb, zb, xhat = self(x, t, noise)
+        pixels = x.shape[1] * x.shape[2]
         bpp = (yb + zb) / pixels
         mse = ((xhat.float() - x) ** 2).mean((1, 2, 3))
         lam = self.lam(t)
         weight = (lam / math.sqrt(self.lmin * self.lmax)) ** -0.5
         return (weight * (bpp + lam * 65025 * mse)).mean(), bpp, zb / pixels, mse
 
-    # parameters under the names and in the shapes of codec/nn
     def tensors(self):
-        """Yields every parameter with its name in codec/nn and the two permutations: to that shape, and back."""
+        """Yields every parameter with its name in codec/nn, whose shapes they have."""
         for net in self.NETS:
             module = getattr(self, net)
             for layer in module.desc["layers"]:
                 for kind in ("weight", "bias"):
-                    p = module.params[key(layer["name"], kind)] if key(layer["name"], kind) in module.params else None
-                    if p is None:
-                        continue
-                    out, back = (lambda v: v), (lambda v: v)
-                    if kind == "weight" and layer["op"] == "depthwise":
-                        out, back = (lambda v: v[:, 0].permute(1, 2, 0)), (lambda v: v.permute(2, 0, 1)[:, None])
-                    elif kind == "weight":
-                        out, back = (lambda v: v.permute(2, 3, 1, 0)), (lambda v: v.permute(3, 2, 0, 1))
-                    yield f"{net}.{layer['name']}.{kind}", p, out, back
+                    if key(layer["name"], kind) in module.params:
+                        yield f"{net}.{layer['name']}.{kind}", module.params[key(layer["name"], kind)]
         for name, attr in self.EXTRA.items():
-            yield name, getattr(self, attr), (lambda v: v), (lambda v: v)
+            yield name, getattr(self, attr)
 
     def export(self):
-        return {name: out(p.detach().float().cpu()).contiguous().numpy() for name, p, out, _ in self.tensors()}
+        return {name: p.detach().float().cpu().contiguous().numpy() for name, p in self.tensors()}
 
     @torch.no_grad()
     def load(self, tensors):
-        for name, p, out, back in self.tensors():
+        for name, p in self.tensors():
             v = torch.from_numpy(np.array(tensors[name], dtype=np.float32))
-            if v.shape != out(p).shape:
-                raise ValueError(f"{name}: shape {tuple(v.shape)}, want {tuple(out(p).shape)}")
-            p.copy_(back(v))
+            if v.shape != p.shape:
+                raise ValueError(f"{name}: shape {tuple(v.shape)}, want {tuple(p.shape)}")
+            p.copy_(v)
 
 
 def read_arch(path):
@@ -313,24 +331,60 @@ def load_pictures(folders):
     return [p for p in pictures if min(p.shape[:2]) >= 64]
 
 
-def random_crop(pictures, size, rng):
-    """Crops with probability proportional to a picture's area, mirrored and transposed at random."""
-    while True:
-        p = rng.choice(pictures)
-        if p.shape[0] >= size and p.shape[1] >= size:
-            break
-    y, x = rng.randrange(p.shape[0] - size + 1), rng.randrange(p.shape[1] - size + 1)
-    c = p[y:y + size, x:x + size]
-    if rng.random() < 0.5:
-        c = c[:, ::-1]
-    if rng.random() < 0.5:
-        c = c.transpose(1, 0, 2)
-    return c
+def shrunk(picture):
+    """A picture and what it looks like scaled down by up to 2."""
+    from PIL import Image
+    h, w = picture.shape[:2]
+    return [np.asarray(Image.fromarray(picture).resize((round(w / f), round(h / f)), Image.LANCZOS)) for f in (1.19, 1.41, 1.68, 2)]
 
 
-def batch_of(pictures, n, size, rng):
-    b = np.stack([random_crop(pictures, size, rng) for _ in range(n)])
-    return (torch.from_numpy(b).permute(0, 3, 1, 2).float() / 255 - 0.5).contiguous(memory_format=torch.channels_last)
+class Crops:
+    """Random crops of pictures that lie in the device's memory. Half of them are scaled down, mirrored, transposed."""
+
+    def __init__(self, pictures, size, seed, device):
+        from concurrent.futures import ThreadPoolExecutor
+        pictures = [p for p in pictures if min(p.shape[:2]) >= size]
+        if not pictures:
+            sys.exit(f"no picture has sides of {size} pixels")
+        with ThreadPoolExecutor() as pool:
+            versions = [[p] + [v for v in more if min(v.shape[:2]) >= size] for p, more in zip(pictures, pool.map(shrunk, pictures))]
+        self.size, self.rng, self.device = size, np.random.default_rng(seed), device
+        flat, self.sets, at = [], [], 0
+        for vs in versions:
+            rows = []
+            for v in vs:
+                rows.append((at, v.shape[0], v.shape[1]))
+                flat.append(v.reshape(-1, 3))
+                at += flat[-1].shape[0]
+            self.sets.append(rows)
+        self.flat = torch.from_numpy(np.concatenate(flat)).to(device)
+        self.axis = torch.arange(size, device=device)
+
+    def places(self, n):
+        """Where n crops start in flat, and the steps to the next row and column: int64 [n, 3]."""
+        out, r = np.empty((n, 3), np.int64), self.rng
+        for i in range(n):
+            rows = self.sets[r.integers(len(self.sets))]
+            at, h, w = rows[r.integers(1, len(rows))] if len(rows) > 1 and r.random() < 0.5 else rows[0]
+            y, x = r.integers(h - self.size + 1), r.integers(w - self.size + 1)
+            sy, sx = w, 1
+            if r.random() < 0.5:
+                x, sx = x + self.size - 1, -1
+            base = at + y * w + x
+            if r.random() < 0.5:
+                sy, sx = sx, sy
+            out[i] = base, sy, sx
+        return torch.from_numpy(out).to(self.device)
+
+    def rates(self, n, anchors):
+        """Positions between the anchors [n], spread evenly over a batch."""
+        t = (np.arange(n) + self.rng.random(n)) / n * (anchors - 1)
+        return torch.from_numpy(self.rng.permutation(t).astype(np.float32)).to(self.device)
+
+    def at(self, places):
+        base, sy, sx = places.unbind(1)
+        i = base[:, None, None] + self.axis[None, :, None] * sy[:, None, None] + self.axis[None, None, :] * sx[:, None, None]
+        return self.flat[i].float() / 255 - 0.5
 
 
 def pca_init(model, pictures, rng, patches=60000):
@@ -338,7 +392,9 @@ def pca_init(model, pictures, rng, patches=60000):
     M = model.arch["m"]
     x = np.empty((patches, 768), np.float32)
     for i in range(patches):
-        x[i] = random_crop(pictures, 16, rng).reshape(-1) / 255.0 - 0.5  # order (py*16+px)*3+c, as unshuffle16
+        p = rng.choice(pictures)
+        py, px = rng.randrange(p.shape[0] - 15), rng.randrange(p.shape[1] - 15)
+        x[i] = p[py:py + 16, px:px + 16].reshape(-1) / 255.0 - 0.5  # order (py*16+px)*3+c, as unshuffle16
     cov = x.astype(np.float64).T @ x.astype(np.float64) / patches  # about the origin: the mean belongs to the first component
     vals, vecs = np.linalg.eigh(cov)
     vals, vecs = vals[::-1][:M].copy(), vecs[:, ::-1][:, :M].copy()
@@ -347,8 +403,8 @@ def pca_init(model, pictures, rng, patches=60000):
     order = np.arange(768).reshape(4, 4, 4, 4, 3)  # by, py, bx, px, c  -> index in (y, x, c)
     order = torch.from_numpy(order.transpose(0, 2, 1, 3, 4).reshape(-1).copy())
     with torch.no_grad():
-        model.analysis.weight("lin").copy_(w.t()[:, :, None, None])
-        model.synthesis.weight("lin").copy_(w[order][:, :, None, None])
+        model.analysis.weight("lin").copy_(w[None, None])
+        model.synthesis.weight("lin").copy_(w[order].t()[None, None])
         for net, layer in (("analysis", "head"), ("synthesis", "head"), ("hypersynthesis", "mean"), ("context", "mean")):
             getattr(model, net).weight(layer).mul_(0.01)
         for net in model.NETS:  # residual branches start small, or eight of them amplify without a norm layer
@@ -376,38 +432,76 @@ def lr_at(step, args):
     return args.lr * (fall * (1 - args.lr_end) + args.lr_end)
 
 
-class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) with the scale of arXiv 2502.16982, as trainer/muon.go has it."""
+class Optimizer:
+    """Muon (Jordan et al. 2024, with the scale of arXiv 2502.16982, as trainer/muon.go has it) for the 1x1 convolutions but the linear
+    shortcuts, Adam for the rest. Weights, gradients and their averages each lie in one vector, so a step is a few calls."""
 
-    def __init__(self, params, lr, momentum=0.95):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, model, args, device):
+        def is_matrix(name, p):
+            return args.optimizer == "muon" and p.dim() == 4 and p.shape[0] == 1 and min(p.shape[2:]) >= 16 and not name.endswith(".lin.weight")
+        named = sorted(model.tensors(), key=lambda np: not is_matrix(*np))
+        ceil = lambda n: (n + 63) // 64 * 64
+        total = sum(ceil(p.numel()) for _, p in named)
+        self.weights, self.grads, self.m, self.v, self.ema = (torch.zeros(total, device=device) for _ in range(5))
+        self.groups, self.split, at = {}, 0, 0
+        for name, p in named:
+            n = p.numel()
+            self.weights[at:at + n] = p.detach().to(device).flatten()
+            p.data = self.weights[at:at + n].view(p.shape)
+            p.grad = self.grads[at:at + n].view(p.shape)
+            if is_matrix(name, p):
+                shape = tuple(p.shape[2:])
+                self.groups.setdefault(tuple(sorted(shape)), []).append((at, shape))
+            at += ceil(n)
+            if is_matrix(name, p):
+                self.split = at
+        self.ema.copy_(self.weights)
+        self.args, self.dtype = args, torch.bfloat16 if device.type == "cuda" else torch.float32
+        # Read on the device, so that a recorded step can be replayed with other values.
+        self.lr, self.decay, self.count = (torch.zeros((), device=device) for _ in range(3))
+        self.norm = torch.zeros((), device=device)
 
     @torch.no_grad()
     def step(self):
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                m = self.state[p].setdefault("m", torch.zeros_like(p))
-                m.lerp_(p.grad, 1 - group["momentum"])
-                u = p.grad.lerp(m, group["momentum"]).flatten(1).float()
-                x = u if u.shape[0] <= u.shape[1] else u.t()
-                x = x / x.norm().clamp_min(1e-30)
-                for _ in range(5):
-                    a = x @ x.t()
-                    x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-                u = x if u.shape[0] <= u.shape[1] else x.t()
-                p.add_(u.reshape(p.shape), alpha=-group["lr"] * 0.2 * math.sqrt(max(u.shape)))
+        a, split = self.args, self.split
+        self.norm.copy_(self.grads.norm())
+        # A gradient that is not finite is left out.
+        self.grads.mul_((a.clip / self.norm.clamp_min(1e-12)).clamp(max=1)).nan_to_num_(0, 0, 0)
+        self.count.add_(1)
+        m, v, g = self.m[split:], self.v[split:], self.grads[split:]
+        m.lerp_(g, 0.1)
+        v.lerp_(g * g, 0.01)
+        mhat, vhat = m / (1 - 0.9 ** self.count), v / (1 - 0.99 ** self.count)
+        self.weights[split:].sub_(self.lr * mhat / (vhat.sqrt() + 1e-8))
+        m, g = self.m[:split], self.grads[:split]
+        m.lerp_(g, 1 - 0.95)
+        u = g.lerp(m, 0.95)
+        for (r, c), members in self.groups.items():
+            x = torch.stack([u[at:at + r * c].view(s) if s == (r, c) else u[at:at + r * c].view(s).t() for at, s in members])
+            x = (x / x.flatten(1).norm(dim=1).clamp_min(1e-30)[:, None, None]).to(self.dtype)
+            for _ in range(5):
+                b = x @ x.mT
+                x = torch.baddbmm(x, torch.baddbmm(b, b, b, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+            x = x.float() * (self.lr * (a.muon_rate * 0.2 * math.sqrt(c)))
+            for (at, s), d in zip(members, x):
+                self.weights[at:at + r * c].view(s).sub_(d if s == (r, c) else d.t())
+        self.ema.lerp_(self.weights, 1 - self.decay)
 
+    def state(self):
+        return {k: getattr(self, k) for k in ("weights", "m", "v", "ema", "count")}
 
-def optimisers(model, args):
-    """Muon for the 1x1 convolutions but the linear shortcuts, Adam for the rest."""
-    matrices, rest = [], []
-    for name, p, _, _ in model.tensors():
-        sides = p.shape[:2] if p.dim() == 4 and p.shape[2] == 1 else (0, 0)
-        muon = args.optimizer == "muon" and min(sides) >= 16 and not name.endswith(".lin.weight")
-        (matrices if muon else rest).append(p)
-    return ([Muon(matrices, args.lr * args.muon_rate)] if matrices else []) + [torch.optim.Adam(rest, lr=args.lr, betas=(0.9, 0.99))]
+    def restore(self, state):
+        for k, v in self.state().items():
+            v.copy_(state[k])
+
+    def averaged(self, use):
+        """Calls use with the averaged weights in place."""
+        live = self.weights.clone()
+        self.weights.copy_(self.ema)
+        try:
+            use()
+        finally:
+            self.weights.copy_(live)
 
 
 @torch.no_grad()
@@ -418,9 +512,8 @@ def validate(model, folder, qualities=(1, 2.5, 4, 6)):
         bpp = psnr = 0.0
         for p in pictures:
             h, w = p.shape[0] // 64 * 64, p.shape[1] // 64 * 64
-            x = torch.from_numpy(p[:h, :w].copy()).permute(2, 0, 1)[None].float() / 255 - 0.5
-            x = x.to(model.gain_enc.device).contiguous(memory_format=torch.channels_last)
-            yb, zb, xh = model(x, torch.full((1,), float(t), device=x.device), True)
+            x = torch.from_numpy(p[:h, :w].copy())[None].to(model.gain_enc.device).float() / 255 - 0.5
+            yb, zb, xh = model(x, torch.full((1,), float(t), device=x.device), None)
             bpp += (yb + zb).item() / (h * w)
             q = torch.round((xh.float() + 0.5) * 255).clamp(0, 255) / 255 - 0.5
             psnr += -10 * math.log10(((q - x) ** 2).mean().item())
@@ -428,18 +521,66 @@ def validate(model, folder, qualities=(1, 2.5, 4, 6)):
     return rows
 
 
+class Step:
+    """A training step on a batch of one shape; on a GPU compiled and recorded once, then replayed."""
+
+    def __init__(self, model, opt, crops, args, hard, world):
+        self.model, self.opt, self.crops, self.world = model, opt, crops, world
+        self.places, self.t = crops.places(args.batch), crops.rates(args.batch, model.arch["anchors"])
+        self.values = torch.zeros(4, device=crops.device)
+        self.loss = model.loss
+        self.hard = hard
+        self.graph = None
+        if crops.device.type != "cuda" or world > 1:
+            return
+        if not args.eager:
+            self.loss = torch.compile(model.loss, dynamic=False, fullgraph=True)
+        kept = {k: v.clone() for k, v in opt.state().items()}
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.compute()
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.compute()
+        opt.restore(kept)
+
+    def compute(self):
+        x = self.crops.at(self.places)
+        loss, bpp, zbpp, mse = self.loss(x, self.t, None if self.hard else self.model.noise(x))
+        self.opt.grads.zero_()
+        loss.backward()
+        if self.world > 1:
+            dist.all_reduce(self.opt.grads)
+            self.opt.grads.div_(self.world)
+        self.opt.step()
+        with torch.no_grad():
+            self.values.lerp_(torch.stack([v.detach().mean() for v in (loss, bpp, zbpp, mse)]), 0.02)
+
+    def run(self, lr, decay):
+        self.opt.lr.fill_(lr)
+        self.opt.decay.fill_(decay)
+        self.places.copy_(self.crops.places(self.places.shape[0]))
+        self.t.copy_(self.crops.rates(self.t.shape[0], self.model.arch["anchors"]))
+        self.graph.replay() if self.graph else self.compute()
+
+
 def train(args):
+    began = time.time()
     world = int(os.environ.get("WORLD_SIZE", 1))
     rank = int(os.environ.get("RANK", 0))
     device = torch.device("cpu")
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        torch.cuda.set_device(device)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if world > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     torch.manual_seed(args.seed)
-    rng = random.Random(args.seed + rank)
     model = read_arch(args.arch)
+    model.half = args.bf16
     pictures = load_pictures(args.data)
     if not pictures:
         sys.exit(f"{args.data}: no pictures")
@@ -447,76 +588,61 @@ def train(args):
         model.load(load_safetensors(args.init))
     else:
         pca_init(model, pictures, random.Random(args.seed))
-    torch.manual_seed(args.seed + 1000 + rank)
-    model.to(device=device, memory_format=torch.channels_last)
-    opts = optimisers(model, args)
-    ema = {n: p.detach().clone() for n, p in model.named_parameters()}
+    model.to(device)
+    opt = Optimizer(model, args, device)
     start = 0
     if args.checkpoint and os.path.exists(args.checkpoint):
-        c = torch.load(args.checkpoint, map_location=device, weights_only=False)
-        model.load_state_dict(c["model"]); ema = c["ema"]
-        for opt, state in zip(opts, c["opt"]):
-            opt.load_state_dict(state)
+        c = torch.load(args.checkpoint, map_location=device)
+        opt.restore(c["opt"])
         start = c["step"]
-        rng.seed(args.seed + 7919 * start + rank); torch.manual_seed(args.seed + 7919 * start + rank)
+    torch.manual_seed(args.seed + 1000 + 7919 * start + rank)
+    crops = Crops(pictures, args.crop, args.seed + 7919 * start + rank, device)
 
     def save(step):
         if rank:
             return
         if args.checkpoint:
-            torch.save({"model": model.state_dict(), "opt": [opt.state_dict() for opt in opts], "ema": ema, "step": step}, args.checkpoint + ".tmp")
+            torch.save({"opt": opt.state(), "step": step}, args.checkpoint + ".tmp")
             os.replace(args.checkpoint + ".tmp", args.checkpoint)
-        live = {n: p.detach().clone() for n, p in model.named_parameters()}
-        with torch.no_grad():
-            for n, p in model.named_parameters():
-                p.copy_(ema[n])
-        save_safetensors(args.out, model.export())
-        if args.valid:
-            print("valid", step, " ".join(f"t={t} {b:.4f}bpp {q:.3f}dB" for t, b, q in validate(model, args.valid)), flush=True)
-        with torch.no_grad():
-            for n, p in model.named_parameters():
-                p.copy_(live[n])
 
-    mean = [0.0] * 4
-    clock, seen = time.time(), 0
-    A = model.arch["anchors"]
-    for step in range(start, args.steps):
-        lr = lr_at(step, args)
-        for opt in opts:
-            for g in opt.param_groups:
-                g["lr"] = lr * (args.muon_rate if isinstance(opt, Muon) else 1)
-        x = batch_of(pictures, args.batch, args.crop, rng).to(device, non_blocking=True)
-        t = torch.tensor([(i + rng.random()) / args.batch * (A - 1) for i in range(args.batch)], device=device)
-        t = t[torch.tensor(rng.sample(range(args.batch), args.batch), device=device)]
-        with torch.autocast(device.type, torch.bfloat16, enabled=args.bf16):
-            loss, bpp, zbpp, mse = model.loss(x, t, hard=step >= args.steps - args.hard)
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        if world > 1:
-            for p in model.parameters():
-                if p.grad is not None:
-                    dist.all_reduce(p.grad); p.grad /= world
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), args.clip)
-        if not torch.isfinite(norm):
-            print(f"step {step}: gradient is not finite, step skipped", flush=True)
-            continue
-        for opt in opts:
-            opt.step()
-        decay = min(args.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(ema.values()), [p.detach() for p in model.parameters()], 1 - decay)
-        seen += x.shape[0] * x.shape[2] * x.shape[3] * world
-        for i, v in enumerate((loss, bpp.mean(), zbpp.mean(), mse.mean())):
-            mean[i] = 0.98 * mean[i] + 0.02 * v.item() if step > start else v.item()
+        def write():
+            save_safetensors(args.out, model.export())
+            if args.valid:
+                print("valid", step, " ".join(f"t={t} {b:.4f}bpp {q:.3f}dB" for t, b, q in validate(model, args.valid)), flush=True)
+        opt.averaged(write)
+
+    print(f"{len(pictures)} pictures after {time.time() - began:.0f} s", flush=True)
+    steps = {hard: Step(model, opt, crops, args, hard, world) for hard in ((False, True) if args.hard else (False,))}
+    print(f"ready after {time.time() - began:.0f} s", flush=True)
+    clock = first = time.time()
+    since = start
+    step, total = start, args.steps
+    while step < total:
+        if args.minutes and (step - start) % 50 == 0 and step > start:
+            # How many steps the time allows; all phases keep their shares of it.
+            torch.cuda.synchronize() if device.type == "cuda" else None
+            speed = (step - start) / (time.time() - first)
+            total = max(step, start + int(speed * (args.minutes * 60)))
+            args.cooldown, args.hard, args.steps = int(0.4 * total), int(0.2 * total), total
+            if step >= total:
+                break
+        now = steps[step >= total - args.hard]
+        now.run(lr_at(step, args), min(args.ema, (1 + step) / (10 + step)))
+        if step == start:
+            for s in steps.values():
+                s.values.zero_()
         if step % args.log == 0 and not rank:
+            loss, bpp, z, mse = (now.values / (1 - 0.98 ** max(1, min(step - start, 10000)))).tolist()
             dt = time.time() - clock
-            print(f"step {step} loss {mean[0]:.4f} bpp {mean[1]:.4f} z {mean[2]:.4f} psnr {-10 * math.log10(mean[3]):.2f} "
-                  f"norm {norm.item():.2f} lr {lr:.2e} {seen / dt / 1e6:.3f} Mpx/s", flush=True)
-            clock, seen = time.time(), 0
-        if (step + 1) % args.save == 0:
-            save(step + 1)
-            clock, seen = time.time(), 0
-    save(args.steps)
+            pixels = (step + 1 - since) * args.batch * args.crop ** 2 * world
+            print(f"step {step} of {total} loss {loss:.4f} bpp {bpp:.4f} z {z:.4f} psnr {-10 * math.log10(max(mse, 1e-12)):.2f} "
+                  f"norm {opt.norm.item():.2f} lr {opt.lr.item():.2e} {pixels / dt / 1e6:.3f} Mpx/s", flush=True)
+            clock, since = time.time(), step + 1
+        step += 1
+        if step % args.save == 0 and step < total:
+            save(step)
+            clock, since = time.time(), step
+    save(step)
 
 
 @torch.no_grad()
@@ -524,10 +650,10 @@ def parity(args):
     model = read_arch(args.arch)
     model.load(load_safetensors(args.init))
     given = load_safetensors(args.input)
-    x = torch.from_numpy(given["x"].copy()).permute(0, 3, 1, 2)
+    x = torch.from_numpy(given["x"].copy())
     t = torch.from_numpy(given["t"].copy())
-    loss, bpp, _, _ = model.loss(x, t, hard=True)
-    xhat = model(x, t, True)[2].permute(0, 2, 3, 1).contiguous()
+    loss, bpp, _, _ = model.loss(x, t)
+    xhat = model(x, t, None)[2].contiguous()
     save_safetensors(args.out, {"loss": loss.reshape(1).numpy(), "bpp": bpp.numpy(), "xhat": xhat.numpy()})
 
 
@@ -546,7 +672,9 @@ def main():
                                 ("clip", float, 1.0), ("ema", float, 0.999), ("cooldown", int, 0), ("muon_rate", float, 2.0)):
         t.add_argument("-" + name, type=kind, default=default)
     t.add_argument("-optimizer", choices=("muon", "adam"), default="muon")
+    t.add_argument("-minutes", type=float, default=0, help="train for so long, whatever the steps; the last 40 %% cool down, the last 20 %% round")
     t.add_argument("-bf16", action="store_true")
+    t.add_argument("-eager", action="store_true", help="do not compile on a GPU")
     c = sub.add_parser("parity", help="loss and outputs for given weights and input, to compare with aecodec")
     c.add_argument("-arch", required=True)
     c.add_argument("-init", required=True)
