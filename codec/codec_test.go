@@ -25,7 +25,7 @@ var smallArch = sync.OnceValue(func() *Arch {
 		M: 64, Z: 12, Anchors: 4, LambdaMin: 0.0004, LambdaMax: 0.4,
 		AnalysisWidth8: 8, AnalysisWidth16: 12, AnalysisBlocks8: 1, AnalysisBlocks16: 1,
 		HyperWidth: 12, HyperExpand: 64, ContextKern: 5,
-		SynthWidth16: 12, SynthWidth8: 8, SynthBlocks: 1,
+		SynthWidth16: 12, SynthWidth8: 8, SynthBlocks: 1, RenderBlocks: 1,
 	}.Arch()
 	if err != nil {
 		panic(err)

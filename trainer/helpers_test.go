@@ -23,7 +23,7 @@ func tinyArch(t testing.TB) *codec.Arch {
 	a, err := codec.PhotoConfig{
 		M: 8, Z: 3, Anchors: 3, LambdaMin: 0.001, LambdaMax: 0.1,
 		AnalysisWidth8: 4, AnalysisWidth16: 6, AnalysisBlocks8: 1, AnalysisBlocks16: 1,
-		HyperWidth: 6, HyperExpand: 32, ContextKern: 3, SynthWidth16: 6, SynthWidth8: 4, SynthBlocks: 1,
+		HyperWidth: 6, HyperExpand: 32, ContextKern: 3, SynthWidth16: 6, SynthWidth8: 4, SynthBlocks: 1, RenderBlocks: 1,
 	}.Arch()
 	require.NoError(t, err)
 	return a

@@ -174,7 +174,7 @@ func TestTrain(t *testing.T) {
 	arch, err := codec.PhotoConfig{
 		M: 16, Z: 8, Anchors: 2, LambdaMin: 0.001, LambdaMax: 0.1,
 		AnalysisWidth8: 16, AnalysisWidth16: 16, AnalysisBlocks8: 1, AnalysisBlocks16: 1,
-		HyperWidth: 16, HyperExpand: 64, ContextKern: 5, SynthWidth16: 16, SynthWidth8: 16, SynthBlocks: 1,
+		HyperWidth: 16, HyperExpand: 64, ContextKern: 5, SynthWidth16: 16, SynthWidth8: 16, SynthBlocks: 1, RenderBlocks: 1,
 	}.Arch()
 	require.NoError(t, err)
 	config.Arch = arch
