@@ -175,7 +175,7 @@ func TestScaleTables(t *testing.T) {
 
 func TestMargin(t *testing.T) {
 	a := PhotoArch()
-	require.Equal(t, 3, margin(a.Network(Analysis), 1./LatentStride))
+	require.Equal(t, 6, margin(a.Network(Analysis), 1./LatentStride))
 	require.Equal(t, 3, margin(a.Network(Synthesis), 1))
 	for _, l := range []nn.Layer{
 		{Name: "a", Op: nn.OpConv, Out: 3, Kernel: 3, Stride: 2},
