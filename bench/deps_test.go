@@ -46,11 +46,11 @@ var rooms = []room{
 	},
 	{
 		dir: "trainer", within: []string{"codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},
-		outside: []string{"github.com/viterin/vek", "golang.org/x/image", "golang.org/x/sync", "gonum.org/v1/gonum", "gonum.org/v1/plot"},
+		outside: []string{"github.com/viterin/vek", "golang.org/x/image", "golang.org/x/sync", "github.com/wcharczuk/go-chart", "gonum.org/v1/gonum"},
 	},
 	{
 		dir: "bench", within: []string{"trainer", "codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},
-		outside: []string{"github.com/viterin/vek", "golang.org/x/sync", "golang.org/x/sys", "gonum.org/v1/gonum", "gonum.org/v1/plot"},
+		outside: []string{"github.com/viterin/vek", "golang.org/x/sync", "golang.org/x/sys", "gonum.org/v1/gonum"},
 	},
 	{
 		dir: "cmd", within: []string{"bench", "trainer", "codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},

@@ -4,84 +4,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
+	"github.com/aecodec/aecodec/trainer/chart"
 )
 
 // WriteReportPNG draws, for every record that has layers, the share of its limit
-// that each kind of layer with arithmetic reaches, a bar for each backend.
+// that each kind of layer with arithmetic reaches, a dot for each backend.
 func WriteReportPNG(w io.Writer, records []*Record) error {
-	var plots [][]*plot.Plot
+	var rows [][]chart.Panel
 	for _, r := range records {
-		if r.Layers == nil {
-			continue
+		if r.Layers != nil {
+			rows = append(rows, []chart.Panel{r.layersPanel()})
 		}
-		p, err := r.layersPlot()
-		if err != nil {
-			return fmt.Errorf("bench: plot: %w", err)
-		}
-		plots = append(plots, []*plot.Plot{p})
 	}
-	if len(plots) == 0 {
+	if len(rows) == 0 {
 		return errors.New("bench: plot: no record has layers")
 	}
-	canvas := vgimg.NewWith(vgimg.UseWH(13*vg.Inch, vg.Length(len(plots))*6.5*vg.Inch), vgimg.UseDPI(100))
-	dc := draw.New(canvas)
-	tiles := draw.Tiles{
-		Rows: len(plots), Cols: 1, PadY: 8 * vg.Millimeter,
-		PadTop: 4 * vg.Millimeter, PadBottom: 4 * vg.Millimeter, PadLeft: 4 * vg.Millimeter, PadRight: 6 * vg.Millimeter,
-	}
-	for i, row := range plot.Align(plots, tiles, dc) {
-		plots[i][0].Draw(row[0])
-	}
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(w); err != nil {
+	if err := chart.WritePNG(w, rows, 1300, 650*len(rows)); err != nil {
 		return fmt.Errorf("bench: plot: %w", err)
 	}
 	return nil
 }
 
-func (r *Record) layersPlot() (*plot.Plot, error) {
-	var labels []string
-	values := map[string]plotter.Values{}
+func (r *Record) layersPanel() chart.Panel {
+	p := chart.Panel{
+		Title: fmt.Sprintf("%s: model %s on %dx%d, one thread", r.Name, r.Layers.Model, r.Layers.Width, r.Layers.Height),
+		X:     chart.Axis{Slanted: true}, Y: chart.Axis{Label: "share of the limit (%)", Max: 110},
+	}
+	points := map[string][]chart.Point{}
+	n := 0
 	for i := range r.Layers.Layers {
 		l := &r.Layers.Layers[i]
 		if l.Flops == 0 {
 			continue
 		}
-		labels = append(labels, l.Label())
+		p.X.Ticks = append(p.X.Ticks, chart.Tick{Value: float64(n), Label: l.Label()})
 		for _, m := range l.Timings {
-			values[m.Backend] = append(values[m.Backend], 100*m.Share.Median)
+			points[m.Backend] = append(points[m.Backend], chart.Point{X: float64(n), Y: 100 * m.Share.Median})
 		}
+		n++
 	}
-	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s: model %s on %dx%d, one thread", r.Name, r.Layers.Model, r.Layers.Width, r.Layers.Height)
-	p.Y.Label.Text = "share of the limit (%)"
-	p.Y.Min, p.Y.Max = 0, 110
-	p.Legend.Top = true
-	p.Add(plotter.NewGrid())
-	n := len(r.Layers.Peaks)
-	width := vg.Points(min(700/float64(max(n*len(labels), 1)), 14))
+	p.X.Min, p.X.Max = -0.5, float64(n)-0.5
 	for i, peak := range r.Layers.Peaks {
-		v := values[peak.Backend]
-		if len(v) == 0 {
-			continue
+		if v := points[peak.Backend]; len(v) > 0 {
+			p.Lines = append(p.Lines, chart.Line{Name: peak.Backend, Points: v, Color: chart.Color(i), Dot: 4})
 		}
-		bars, err := plotter.NewBarChart(v, width)
-		if err != nil {
-			return nil, err
-		}
-		bars.Color, bars.LineStyle.Width = plotColors[i%len(plotColors)], 0
-		bars.Offset = width * vg.Length(float64(i)-float64(n-1)/2)
-		p.Add(bars)
-		p.Legend.Add(peak.Backend, bars)
 	}
-	p.NominalX(labels...)
-	p.X.Tick.Label.Rotation = math.Pi / 3
-	p.X.Tick.Label.XAlign = draw.XRight
-	return p, nil
+	return p
 }

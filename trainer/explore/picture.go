@@ -6,25 +6,14 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"maps"
 	"math"
 	"slices"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
-
 	"github.com/aecodec/aecodec/codec/nn"
 	"github.com/aecodec/aecodec/codec/record"
+	"github.com/aecodec/aecodec/trainer/chart"
 )
-
-// Colours that stay apart for most colour-blind readers (Okabe and Ito, 2008),
-// and gray and black to make up ten.
-var palette = []color.RGBA{
-	{0x00, 0x72, 0xb2, 0xff}, {0xd5, 0x5e, 0x00, 0xff}, {0x00, 0x9e, 0x73, 0xff}, {0xcc, 0x79, 0xa7, 0xff}, {0xe6, 0x9f, 0x00, 0xff},
-	{0x56, 0xb4, 0xe9, 0xff}, {0xf0, 0xe4, 0x42, 0xff}, {0x99, 0x99, 0x99, 0xff}, {0x00, 0x00, 0x00, 0xff}, {0x8c, 0x56, 0x4b, 0xff},
-}
 
 // Size of the curve of a signal on a contact sheet, and the gap between tiles.
 const (
@@ -133,10 +122,8 @@ const maxMapPoints = 2000
 // WriteMap writes a scatter plot of points, coloured by class; classes may be
 // nil. Of more than 2000 points it shows some, evenly spread.
 func WriteMap(w io.Writer, title string, points [][2]float64, classes []int) error {
-	p := plot.New()
-	p.Title.Text = title
-	p.X.Label.Text, p.Y.Label.Text = "first component", "second component"
-	groups := map[int]plotter.XYs{}
+	p := chart.Panel{Title: title, X: chart.Axis{Label: "first component"}, Y: chart.Axis{Label: "second component"}}
+	groups := map[int][]chart.Point{}
 	every := (len(points) + maxMapPoints - 1) / maxMapPoints
 	for i, at := range points {
 		if i%every != 0 {
@@ -146,33 +133,26 @@ func WriteMap(w io.Writer, title string, points [][2]float64, classes []int) err
 		if classes != nil {
 			class = classes[i]
 		}
-		groups[class] = append(groups[class], plotter.XY{X: at[0], Y: at[1]})
+		groups[class] = append(groups[class], chart.Point{X: at[0], Y: at[1]})
 	}
-	var names []int
-	for class := range groups {
-		names = append(names, class)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(groups))
 	for i, class := range names {
-		s, err := plotter.NewScatter(groups[class])
-		if err != nil {
-			return fmt.Errorf("explore: map: %w", err)
-		}
-		s.GlyphStyle = draw.GlyphStyle{Color: palette[i%len(palette)], Radius: vg.Points(1.5), Shape: draw.CircleGlyph{}}
-		p.Add(s)
+		l := chart.Line{Points: groups[class], Color: chart.Color(i), Dot: 2}
 		if classes != nil && len(names) <= 20 {
-			p.Legend.Add(fmt.Sprint(class), s)
+			l.Name = fmt.Sprint(class)
 		}
+		p.Lines = append(p.Lines, l)
 	}
-	return writePlot(w, p)
+	return writePanel(w, p)
 }
 
 // WriteScores writes a plot of scores: sorted, by label where there are any, with
 // the threshold.
 func WriteScores(w io.Writer, scores []float64, labels []int, threshold float64) error {
-	p := plot.New()
-	p.Title.Text = "reconstruction errors"
-	p.X.Label.Text, p.Y.Label.Text = "share of the records", "mean squared error"
+	p := chart.Panel{
+		Title: "reconstruction errors",
+		X:     chart.Axis{Label: "share of the records", Max: 1}, Y: chart.Axis{Label: "mean squared error"},
+	}
 	groups := map[int][]float64{}
 	for i, s := range scores {
 		label := 0
@@ -181,43 +161,27 @@ func WriteScores(w io.Writer, scores []float64, labels []int, threshold float64)
 		}
 		groups[label] = append(groups[label], s)
 	}
-	var names []int
-	for label := range groups {
-		names = append(names, label)
-	}
-	slices.Sort(names)
-	for i, label := range names {
-		slices.Sort(groups[label])
-		var line plotter.XYs
-		for k, s := range groups[label] {
-			line = append(line, plotter.XY{X: (float64(k) + 0.5) / float64(len(groups[label])), Y: s})
-		}
-		l, err := plotter.NewLine(line)
-		if err != nil {
-			return fmt.Errorf("explore: scores: %w", err)
-		}
-		l.Color = palette[i%len(palette)]
-		l.Width = vg.Points(1.2)
-		p.Add(l)
+	for i, label := range slices.Sorted(maps.Keys(groups)) {
+		l := chart.Line{Color: chart.Color(i), Width: 1.5}
 		if labels != nil {
-			p.Legend.Add(fmt.Sprintf("label %d", label), l)
+			l.Name = fmt.Sprintf("label %d", label)
 		}
+		group := groups[label]
+		slices.Sort(group)
+		for k, s := range group {
+			l.Points = append(l.Points, chart.Point{X: (float64(k) + 0.5) / float64(len(group)), Y: s})
+		}
+		p.Lines = append(p.Lines, l)
 	}
-	limit, err := plotter.NewLine(plotter.XYs{{X: 0, Y: threshold}, {X: 1, Y: threshold}})
-	if err != nil {
-		return fmt.Errorf("explore: scores: %w", err)
-	}
-	limit.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
-	p.Add(limit)
-	p.Legend.Add("threshold", limit)
-	p.Legend.Top, p.Legend.Left = true, true
-	return writePlot(w, p)
+	p.Lines = append(p.Lines, chart.Line{
+		Name: "threshold", Color: color.RGBA{A: 0xff}, Width: 1, Dashed: true,
+		Points: []chart.Point{{X: 0, Y: threshold}, {X: 1, Y: threshold}},
+	})
+	return writePanel(w, p)
 }
 
-func writePlot(w io.Writer, p *plot.Plot) error {
-	canvas := vgimg.New(14*vg.Centimeter, 11*vg.Centimeter)
-	p.Draw(draw.New(canvas))
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(w); err != nil {
+func writePanel(w io.Writer, p chart.Panel) error {
+	if err := chart.WritePNG(w, [][]chart.Panel{{p}}, 700, 550); err != nil {
 		return fmt.Errorf("explore: plot: %w", err)
 	}
 	return nil
