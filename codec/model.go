@@ -72,8 +72,8 @@ func (m *Model) buffer() *latents {
 	return new(latents)
 }
 
-// Tensors of a model file beside the weights of the networks; the latter are
-// stored as F16, biases as F32. See Arch for the letters.
+// Tensors of a model file beside those of the networks, for which see
+// storedWeight. See Arch for the letters.
 const (
 	tensorHyperStep  = "hyper.step"  // I32 [A, Z]  G: zf = zi·G/256
 	tensorHyperLimit = "hyper.limit" // I32 [Z]     largest |zi|
@@ -85,8 +85,8 @@ const (
 )
 
 // NewModel makes a model of trained parameters, all of those that
-// Arch.ParamSpecs lists. Network weights are rounded to half precision and the
-// scale map to integers here, once, so that every later user computes with the
+// Arch.ParamSpecs lists. Network weights are rounded to half precision or
+// less and the scale map to integers here, once, so that every later user computes with the
 // same numbers. priors are counts of hyper-latent symbols to fit probability
 // tables to; without them the Gaussian priors of training are used. rec may be
 // nil.
@@ -173,27 +173,6 @@ func elements(shape []int) int {
 		n *= d
 	}
 	return n
-}
-
-// weightTensors stores the parameters of networks: weights as half-precision
-// floats, biases in full.
-func (a *Arch) weightTensors(p nn.Params, networks []string) ([]format.Tensor, error) {
-	var out []format.Tensor
-	for _, name := range networks {
-		specs, err := a.networkSpecs(name)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range specs {
-			data := p[s.Name].Data
-			if s.FanIn == 0 {
-				out = append(out, format.NewFloat32(s.Name, s.Shape, data))
-				continue
-			}
-			out = append(out, format.NewFloat16(s.Name, s.Shape, data))
-		}
-	}
-	return out, nil
 }
 
 // tableTensors makes gains and integer tables.

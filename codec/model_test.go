@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/aecodec/aecodec/codec/nn"
@@ -323,5 +324,39 @@ func TestAnalyze(t *testing.T) {
 		require.Equal(t, tileLatents, kind)
 		require.NoError(t, m.readTile(data, c.grid[0], p, new(tileScratch)))
 		require.Equal(t, l.Tiles[0], c.grid[0])
+	}
+}
+
+// Large layers keep 6 bits of mantissa, small ones and those without a bias 10, and
+// what is rounded once does not change again.
+func TestStoredWeights(t *testing.T) {
+	require.Equal(t, float32(1.015625), roundMantissa(1.0078126, 6))
+	require.Equal(t, float32(1), roundMantissa(1.0078125, 6)) // a tie, to even
+	require.Equal(t, float32(-1.03125), roundMantissa(-1.0234375, 6))
+	require.Equal(t, float32(2), roundMantissa(1.9999, 6))
+	require.Zero(t, roundMantissa(0, 6))
+
+	a := PhotoArch()
+	p, err := a.Init(1)
+	require.NoError(t, err)
+	for _, s := range []string{"context.merge.weight", "synthesis.lin.weight", "synthesis.head.weight"} {
+		for i := range p[s].Data {
+			p[s].Data[i] = 0.1 + float32(i%1000)/1e4
+		}
+	}
+	m, err := NewModel(a, p, nil, nil)
+	require.NoError(t, err)
+	again, err := NewModel(a, m.Params(), nil, nil)
+	require.NoError(t, err)
+	bits := map[string]uint{"context.merge.weight": 6, "synthesis.lin.weight": 10, "synthesis.head.weight": 10}
+	second := again.Params()
+	for name, w := range m.params {
+		require.True(t, slices.Equal(w.Data, second[name].Data), name)
+		if n := bits[name]; n != 0 {
+			for i, v := range w.Data {
+				require.Equal(t, roundMantissa(v, n), v)
+				require.InEpsilon(t, p[name].Data[i], v, 1/float64(int(2)<<n))
+			}
+		}
 	}
 }
