@@ -333,27 +333,49 @@ func (r *role) check(net *nn.Network) error {
 	return nil
 }
 
-// MACs returns the multiply-accumulates per pixel of encoding and of decoding
-// large images; the integer scale map is part of both.
-func (a *Arch) MACs() (encode, decode float64, err error) {
+// PartMACs are the multiply-accumulates per pixel of one part of the codec.
+type PartMACs struct {
+	Name   string  `json:"name"` // of a network, or "scale map"
+	MACs   float64 `json:"macs_per_pixel"`
+	Encode bool    `json:"encode"` // it takes part in encoding
+	Decode bool    `json:"decode"` // and in decoding
+}
+
+// PartMACs returns what the parts cost on large images. The integer map from
+// hyper-latent to scales is one of them.
+func (a *Arch) PartMACs() ([]PartMACs, error) {
 	const h, w = 64, 64
 	pixels := float64(h * w * LatentStride * LatentStride)
+	var parts []PartMACs
 	for _, r := range a.roles(h, w) {
 		n, _, err := a.Network(r.name).MACs(r.in...)
 		if err != nil {
-			return 0, 0, fmt.Errorf("codec: architecture: network %s: %w", r.name, err)
+			return nil, fmt.Errorf("codec: architecture: network %s: %w", r.name, err)
 		}
-		cost := float64(n) / pixels
+		p := PartMACs{Name: r.name, MACs: float64(n) / pixels, Encode: true, Decode: true}
 		switch r.name {
 		case Synthesis:
-			decode += cost
-		case HyperSynthesis, Context:
-			decode += cost
-			encode += cost
-		default:
-			encode += cost
+			p.Encode = false
+		case Analysis, HyperAnalysis:
+			p.Decode = false
 		}
+		parts = append(parts, p)
 	}
 	scale := float64(a.Z*a.M) / (LatentStride * LatentStride)
-	return encode + scale, decode + scale, nil
+	return append(parts, PartMACs{Name: "scale map", MACs: scale, Encode: true, Decode: true}), nil
+}
+
+// MACs returns the multiply-accumulates per pixel of encoding and of decoding
+// large images, the sums of PartMACs.
+func (a *Arch) MACs() (encode, decode float64, err error) {
+	parts, err := a.PartMACs()
+	for _, p := range parts {
+		if p.Encode {
+			encode += p.MACs
+		}
+		if p.Decode {
+			decode += p.MACs
+		}
+	}
+	return encode, decode, err
 }

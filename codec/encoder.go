@@ -19,8 +19,11 @@ type Options struct {
 	// Quality is between MinQuality and MaxQuality, continuous; it is rounded
 	// to hundredths. 0 means DefaultQuality.
 	Quality float64
-	// Model is the model to encode with; nil means DefaultModel.
+	// Model is the model to encode with; nil means the embedded one that Tune says.
 	Model *Model
+	// Tune chooses between the embedded models; the zero value is TunePSNR. With a
+	// Model it must be zero.
+	Tune Tune
 	// Threads is the number of threads to use; 0 means GOMAXPROCS. The file
 	// does not depend on it.
 	Threads int
@@ -51,6 +54,8 @@ type Options struct {
 	// in 3, 6, 12, 25, 50 and 120 rounds. A round takes about two and a half times as
 	// long as decoding. Refining holds the latents of the whole picture, before and
 	// after quantisation, and needs about 300 bytes for each pixel of a tile beside.
+	// It lowers squared errors, so with a model trained for MS-SSIM (TuneSSIM) 4 to 9
+	// do the same as 3.
 	Effort int
 	// Progress, if set, is called with the share that is done, rising to 1, while
 	// latents are refined. With a target it starts again for each coding.
@@ -106,13 +111,19 @@ func NewEncoder(o *Options) (*Encoder, error) {
 	if e.target, err = parseTarget(o); err != nil {
 		return nil, err
 	}
-	if e.model == nil {
-		if e.model, err = DefaultModel(); err != nil {
+	switch {
+	case e.model == nil:
+		if e.model, err = TunedModel(o.Tune); err != nil {
 			return nil, err
 		}
+	case o.Tune != 0:
+		return nil, fmt.Errorf("codec: Model and Tune (%v) are both set", o.Tune)
 	}
 	if !e.model.CanEncode() {
 		return nil, fmt.Errorf("codec: model %q can only decode", e.model.Name())
+	}
+	if e.model.structural() {
+		e.effort = min(e.effort, replaceEffort)
 	}
 	var size int64
 	for _, m := range []metadata{{format.ChunkICC, o.ICC}, {format.ChunkEXIF, o.EXIF}, {format.ChunkXMP, o.XMP}} {

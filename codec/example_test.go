@@ -131,6 +131,24 @@ func ExampleDecoder_DecodeInfo() {
 	// Output: 128 96 3330 photo <x:xmpmeta/>
 }
 
+// A file says which of the embedded models it needs.
+func ExampleOptions_tune() {
+	var file bytes.Buffer
+	if err := codec.Encode(&file, photo(), &codec.Options{Quality: 40, Tune: codec.TuneSSIM}); err != nil {
+		log.Fatal(err)
+	}
+	info, err := codec.NewDecoder(nil).DecodeInfo(bytes.NewReader(file.Bytes()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	picture, err := codec.Decode(&file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(info.Header.Model, picture.Bounds().Size())
+	// Output: photo-ssim (128,96)
+}
+
 // Receivers need the decoder half of a model only.
 func ExampleModel_Save() {
 	m, err := codec.DefaultModel()

@@ -24,10 +24,18 @@ type Record struct {
 	Command     string            `json:"command,omitempty"` // what trained it
 	Steps       int               `json:"steps,omitempty"`
 	Seconds     float64           `json:"seconds,omitempty"`
-	Created     string            `json:"created,omitempty"` // RFC 3339
-	Results     map[string]any    `json:"results,omitempty"` // measurements
+	Created     string            `json:"created,omitempty"`    // RFC 3339
+	Distortion  string            `json:"distortion,omitempty"` // trained for: DistortionMSE, if empty, or DistortionSSIM
+	Results     map[string]any    `json:"results,omitempty"`    // measurements
 	Notes       map[string]string `json:"notes,omitempty"`
 }
+
+// Values of Record.Distortion, by which an encoder makes choices; a decoder does not
+// look at it.
+const (
+	DistortionMSE  = "mse"
+	DistortionSSIM = "ms-ssim"
+)
 
 // Model is a trained codec: networks, weights and probability tables, ready for
 // use. It is immutable and safe for concurrent use.
@@ -485,6 +493,10 @@ func (m *Model) Arch() *Arch { return m.arch }
 
 // CanEncode reports whether the model has its encoder half.
 func (m *Model) CanEncode() bool { return m.arch.HasEncoder() }
+
+// structural reports whether the model was trained for MS-SSIM: squared errors
+// then say little about what its tiles are worth.
+func (m *Model) structural() bool { return m.record.Distortion == DistortionSSIM }
 
 // MACs returns the multiply-accumulates per pixel of encoding and decoding;
 // see Arch.MACs.

@@ -298,7 +298,9 @@ func TestDefaultModel(t *testing.T) {
 	require.Same(t, m, again)
 	require.True(t, m.CanEncode())
 	require.Equal(t, "photo", m.Name())
-	require.Less(t, len(photoModel), 8<<20)
+	for _, e := range embedded() {
+		require.Less(t, len(e.data), 8<<20, e.name)
+	}
 }
 
 // The symbols of a picture cost more bits the higher the quality is, and they

@@ -2,58 +2,169 @@ package codec
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/aecodec/aecodec/format"
 )
 
-//go:embed models/photo.aem
-var photoModel []byte
+//go:embed models/*.aem
+var modelFiles embed.FS
 
-// embedded is the model `photo`. Until somebody encodes only its decoder is
-// loaded, which takes a little more than half the time.
-var embedded struct {
+// embeddedModel is a model that is part of the program. Until somebody encodes
+// only its decoder is loaded, which takes a little more than half the time.
+type embeddedModel struct {
+	name string
+	data []byte
+
 	sync.Mutex
 	full, decoder *Model
 }
 
-// DefaultModel returns the embedded model `photo`. It is loaded on first use
-// and shared from then on.
-func DefaultModel() (*Model, error) {
-	embedded.Lock()
-	defer embedded.Unlock()
-	if embedded.full == nil {
-		m, err := loadModel(bytes.NewReader(photoModel), format.ReadModel)
+// embedded are these models, the default first.
+var embedded = sync.OnceValue(func() []*embeddedModel {
+	files, err := modelFiles.ReadDir("models")
+	if err != nil {
+		panic(err) // the folder is part of the program
+	}
+	var all []*embeddedModel
+	for _, f := range files {
+		data, err := modelFiles.ReadFile("models/" + f.Name())
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, &embeddedModel{name: strings.TrimSuffix(f.Name(), ".aem"), data: data})
+	}
+	slices.SortStableFunc(all, func(a, b *embeddedModel) int {
+		return strings.Compare(strings.TrimPrefix(a.name, defaultModel), strings.TrimPrefix(b.name, defaultModel))
+	})
+	return all
+})
+
+const defaultModel = "photo"
+
+// load returns the model.
+func (e *embeddedModel) load() (*Model, error) {
+	e.Lock()
+	defer e.Unlock()
+	if e.full == nil {
+		m, err := loadModel(bytes.NewReader(e.data), format.ReadModel)
 		if err != nil {
 			return nil, err
 		}
-		embedded.full, embedded.decoder = m, nil
+		e.full, e.decoder = m, nil
 	}
-	return embedded.full, nil
+	return e.full, nil
 }
 
-// defaultDecoder returns the embedded model, perhaps without its encoder.
-func defaultDecoder() (*Model, error) {
-	embedded.Lock()
-	defer embedded.Unlock()
-	if embedded.full != nil {
-		return embedded.full, nil
+// loadDecoder returns the model, perhaps without its encoder.
+func (e *embeddedModel) loadDecoder() (*Model, error) {
+	e.Lock()
+	defer e.Unlock()
+	if e.full != nil {
+		return e.full, nil
 	}
-	if embedded.decoder == nil {
-		m, err := loadModel(bytes.NewReader(photoModel), format.ReadDecoder)
+	if e.decoder == nil {
+		m, err := loadModel(bytes.NewReader(e.data), format.ReadDecoder)
 		if err != nil {
 			return nil, err
 		}
-		embedded.decoder = m
+		e.decoder = m
 	}
-	return embedded.decoder, nil
+	return e.decoder, nil
+}
+
+// EmbeddedModels returns the names of the models that are part of the program,
+// the default first.
+func EmbeddedModels() []string {
+	var names []string
+	for _, e := range embedded() {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+// EmbeddedModel returns the embedded model of that name. It is loaded on first
+// use and shared from then on.
+func EmbeddedModel(name string) (*Model, error) {
+	for _, e := range embedded() {
+		if e.name == name {
+			return e.load()
+		}
+	}
+	return nil, fmt.Errorf("codec: no embedded model %q, there is %s", name, strings.Join(EmbeddedModels(), " and "))
+}
+
+// DefaultModel returns the embedded model `photo`, see EmbeddedModel.
+func DefaultModel() (*Model, error) { return EmbeddedModel(defaultModel) }
+
+// findEmbedded returns the embedded model with a fingerprint, nil if there is
+// none. Names are tried first, so that no other model is loaded for nothing.
+func findEmbedded(h *format.Header) (*Model, error) {
+	var failed error
+	for _, named := range []bool{true, false} {
+		for _, e := range embedded() {
+			if (e.name == h.Model) != named {
+				continue
+			}
+			m, err := e.loadDecoder()
+			if err != nil {
+				failed = err
+			} else if m.print == h.Fingerprint {
+				return m, nil
+			}
+		}
+	}
+	return nil, failed
+}
+
+// Tune says what an embedded model was trained for: what its files are best at
+// for their size.
+type Tune int
+
+const (
+	// TunePSNR is the model `photo`, trained for the mean squared error.
+	TunePSNR Tune = iota
+	// TuneSSIM is the model `photo-ssim`, trained for MS-SSIM (Wang, Simoncelli and
+	// Bovik 2003), which is closer to what eyes see: textures stay where they are
+	// faint, and noise goes.
+	TuneSSIM
+)
+
+var tunes = [...]struct{ name, model string }{
+	TunePSNR: {"psnr", defaultModel}, TuneSSIM: {"ssim", defaultModel + "-ssim"},
+}
+
+func (t Tune) String() string {
+	if t < 0 || int(t) >= len(tunes) {
+		return fmt.Sprintf("Tune(%d)", int(t))
+	}
+	return tunes[t].name
+}
+
+// ParseTune returns the Tune called psnr or ssim.
+func ParseTune(name string) (Tune, error) {
+	for t := range tunes {
+		if tunes[t].name == name {
+			return Tune(t), nil
+		}
+	}
+	return 0, fmt.Errorf("codec: tune %q, want psnr or ssim", name)
+}
+
+// TunedModel returns the embedded model of a Tune, see EmbeddedModel.
+func TunedModel(t Tune) (*Model, error) {
+	if t < 0 || int(t) >= len(tunes) {
+		return nil, fmt.Errorf("codec: %v is not known", t)
+	}
+	return EmbeddedModel(tunes[t].model)
 }
 
 // registered are the models that every decoder knows, by fingerprint.
@@ -89,7 +200,7 @@ func ModelDir() (string, error) {
 const maxModelFiles = 256
 
 // findModel returns the model of a file's header: one of own, a registered one,
-// the embedded one, or one of the *.aem files in dirs, which is registered then.
+// an embedded one, or one of the *.aem files in dirs, which is registered then.
 func findModel(h *format.Header, own []*Model, dirs []string) (*Model, error) {
 	unknown := &UnknownModelError{Name: h.Model, Fingerprint: h.Fingerprint}
 	for _, m := range own {
@@ -104,15 +215,15 @@ func findModel(h *format.Header, own []*Model, dirs []string) (*Model, error) {
 		return m.(*Model), nil
 	}
 	unknown.Searched = append(unknown.Searched, "registered models")
-	m, err := defaultDecoder()
-	switch {
-	case err != nil:
-		unknown.Searched = append(unknown.Searched, fmt.Sprintf("embedded model (%v)", err))
-	case m.print == h.Fingerprint:
+	m, err := findEmbedded(h)
+	if m != nil {
 		return m, nil
-	default:
-		unknown.Searched = append(unknown.Searched, fmt.Sprintf("embedded model %q", m.Name()))
 	}
+	names := strings.Join(EmbeddedModels(), ", ")
+	if err != nil {
+		names += fmt.Sprintf(": %v", err)
+	}
+	unknown.Searched = append(unknown.Searched, fmt.Sprintf("embedded models (%s)", names))
 	for _, dir := range dirs {
 		m, note := findInDir(h, dir)
 		if m != nil {

@@ -72,8 +72,8 @@ type Config struct {
 
 // Distortions, see Config.Distortion.
 const (
-	DistortionMSE  = "mse"
-	DistortionSSIM = "ms-ssim"
+	DistortionMSE  = codec.DistortionMSE
+	DistortionSSIM = codec.DistortionSSIM
 )
 
 // Optimisers, see Config.Optimizer.

@@ -179,7 +179,7 @@ func (r *run) export() error {
 	rec := &codec.Record{
 		Name: cfg.Name, Description: cfg.Card.Description, License: cfg.Card.License,
 		Data: cfg.Card.Data, Command: cfg.Card.Command,
-		Steps: r.state.step, Seconds: math.Round(r.seconds()),
+		Steps: r.state.step, Seconds: math.Round(r.seconds()), Distortion: cfg.Distortion,
 		Created: time.Now().UTC().Format(time.RFC3339),
 		Notes:   map[string]string{"recipe": recipe(cfg)},
 	}

@@ -33,7 +33,7 @@ func (a *app) benchCommand() *cli.Command {
 
 func (a *app) benchRDCommand() *cli.Command {
 	var o bench.RDOptions
-	var anchors, model, csv, plot string
+	var anchors, model, tune, csv, plot string
 	var force bool
 	cmd := &cli.Command{
 		Use:   "rd --data FOLDER",
@@ -63,7 +63,11 @@ codec, bpp, psnr_rgb and, if known, setting, file and ms_ssim. A file written wi
 				}
 				o.Anchors = rows
 			}
-			m, err := loadModel(model)
+			name, err := tunedModel(model, tune)
+			if err != nil {
+				return err
+			}
+			m, err := loadModel(name)
 			if err != nil {
 				return err
 			}
@@ -92,7 +96,8 @@ codec, bpp, psnr_rgb and, if known, setting, file and ms_ssim. A file written wi
 	f.StringVar(&anchors, "anchors", "", "CSV file of other codecs to compare with")
 	f.Float64SliceVar(&o.Qualities, "qualities", bench.DefaultQualities(), "qualities to measure")
 	f.IntVarP(&o.Encode.Effort, "effort", "e", 0, effortHelp)
-	f.StringVar(&model, "model", "", "model file to measure (default: the embedded one)")
+	f.StringVar(&tune, "tune", codec.TunePSNR.String(), tuneHelp)
+	f.StringVar(&model, "model", "", "model to measure, a file or the name of one (default: the embedded one)")
 	f.StringVar(&o.Name, "name", "aecodec", "name of the codec in the results")
 	f.StringVar(&csv, "csv", "", "file to write every measurement to")
 	f.StringVar(&plot, "plot", "", "PNG file to draw the curves to")

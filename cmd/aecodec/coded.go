@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,10 +89,14 @@ func (a *app) readCoded(in *input, d *codec.Decoder, region image.Rectangle) (*c
 // qualityOf turns the hundredths of a file's header into the number of -q.
 func qualityOf(hundredths uint16) float64 { return float64(hundredths) / 100 }
 
-// loadModel loads the model that --model names: a file, or a name in the user's model folder; "" is the embedded model.
+// loadModel loads the model that --model names: an embedded one, a file, or a name in the user's model folder; "" is the
+// embedded default.
 func loadModel(name string) (*codec.Model, error) {
 	if name == "" {
 		return codec.DefaultModel()
+	}
+	if slices.Contains(codec.EmbeddedModels(), name) {
+		return codec.EmbeddedModel(name)
 	}
 	path, err := modelPath(name)
 	if err != nil {
@@ -120,6 +125,26 @@ func modelPath(name string) (string, error) {
 	}
 	return filepath.Join(dir, name+modelExtension), nil
 }
+
+// tunedModel returns what names the model for --model and --tune, of which only one may be given.
+func tunedModel(model, tune string) (string, error) {
+	t, err := codec.ParseTune(tune)
+	switch {
+	case err != nil:
+		return "", usagef("--tune %s: want psnr or ssim", tune)
+	case t == codec.TunePSNR:
+		return model, nil
+	case model != "":
+		return "", usagef("--tune and --model: only one of them can choose the model")
+	}
+	m, err := codec.TunedModel(t)
+	if err != nil {
+		return "", err
+	}
+	return m.Name(), nil
+}
+
+const tuneHelp = "what the picture is to be best at for its size: psnr, small errors, or ssim, a closer look to the eye"
 
 // loadModels loads what --model names where it can be given several times.
 func loadModels(names []string) ([]*codec.Model, error) {

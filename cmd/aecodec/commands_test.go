@@ -33,13 +33,58 @@ func TestInfo(t *testing.T) {
 	require.Less(t, r.OverheadBytes, int64(64))
 
 	require.Contains(t, ok(t, "info", "a.png"), "40 x 24 pixels, png")
-	require.Contains(t, ok(t, "info"), "embedded model")
+	text = ok(t, "info")
+	require.Equal(t, 2, strings.Count(text, "embedded model"))
+	require.Contains(t, text, "to decode hypersynthesis")
+	first, second, found := strings.Cut(ok(t, "info", "--json"), "\n")
+	require.True(t, found)
+	require.Contains(t, second, `"photo-ssim"`)
 	var m modelReport
-	require.NoError(t, json.Unmarshal([]byte(ok(t, "info", "--json")), &m))
+	require.NoError(t, json.Unmarshal([]byte(first), &m))
 	require.Equal(t, "photo", m.Name)
 	require.True(t, m.CanEncode)
 	require.Equal(t, r.Fingerprint, m.Fingerprint)
-	require.Positive(t, m.DecodeMACs)
+	sum := 0.
+	for _, p := range m.Parts {
+		if p.Decode {
+			sum += p.MACs
+		}
+	}
+	require.InDelta(t, m.DecodeMACs, sum, 1e-6)
+	require.Less(t, m.DecodeMACs, 8000.)
+}
+
+// At equal size the model tuned for MS-SSIM is ahead by MS-SSIM and behind by PSNR.
+func TestTune(t *testing.T) {
+	workIn(t)
+	source := filepath.Join(repository, "testdata", "kodim23.png")
+	if testing.Short() || kernels.Active() == "generic" {
+		source = filepath.Join(repository, "testdata", "kodim23-crop.png")
+	}
+	type result struct {
+		Result struct {
+			BPP    float64
+			PSNR   float64 `json:"psnr_rgb"`
+			MSSSIM float64 `json:"ms_ssim"`
+		}
+	}
+	code := func(tune, bpp string) (r result) {
+		ok(t, "encode", source, "--tune", tune, "--target-bpp", bpp, "-o", "out.aec", "--force")
+		require.NoError(t, json.Unmarshal([]byte(ok(t, "compare", "--json", source, "out.aec")), &r))
+		return r
+	}
+	psnr, ssim := code("psnr", "0.3"), code("ssim", "0.3")
+	require.InDelta(t, psnr.Result.BPP, ssim.Result.BPP, 0.02)
+	require.Greater(t, psnr.Result.PSNR, ssim.Result.PSNR)
+	require.Greater(t, ssim.Result.MSSSIM, psnr.Result.MSSSIM)
+	require.Contains(t, ok(t, "info", "out.aec"), "photo-ssim")
+
+	for _, args := range [][]string{
+		{"encode", source, "--tune", "eye"}, {"encode", source, "--tune", "ssim", "--model", "photo"},
+		{"bench", "rd", "--data", ".", "--tune", "eye"},
+	} {
+		require.Equal(t, exitUsage, aecodec(t, args...).code, args)
+	}
 }
 
 func TestExport(t *testing.T) {
@@ -47,7 +92,7 @@ func TestExport(t *testing.T) {
 	ok(t, "export", "-o", "decoder.aem")
 	ok(t, "encode", "a.png")
 	var whole, decoder modelReport
-	require.NoError(t, json.Unmarshal([]byte(ok(t, "info", "--json")), &whole))
+	require.NoError(t, json.Unmarshal([]byte(ok(t, "info", "--json", "--model", "photo")), &whole))
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "info", "--json", "decoder.aem")), &decoder))
 	require.False(t, decoder.CanEncode)
 	require.Equal(t, whole.Fingerprint, decoder.Fingerprint)

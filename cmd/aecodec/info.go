@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
@@ -20,14 +21,14 @@ func (a *app) infoCommand() *cli.Command {
 		Short: "Describe .aec files, models and pictures",
 		Long: `Describe .aec files (size, quality, model, and what the bytes went to), models (.aem) and pictures.
 
-Without a file it describes the model in use: the one of --model, or the embedded one.`,
+Without a file it describes models: those of --model, or the embedded ones.`,
 		Example: `  aecodec info photo.aec
   aecodec info --json *.aec
   aecodec info mine.aem`,
 		Run: func(_ *cli.Command, args []string) error {
 			if len(args) == 0 {
 				if models == nil {
-					models = []string{""}
+					models = codec.EmbeddedModels()
 				}
 				for _, name := range models {
 					m, r, err := loadAnyModel(name)
@@ -166,22 +167,30 @@ func (r *codedReport) String() string {
 
 // modelReport describes a model.
 type modelReport struct {
-	Input       string       `json:"input,omitempty"` // absent: embedded
-	Kind        string       `json:"kind"`            // "aem"
-	Name        string       `json:"name"`
-	Fingerprint string       `json:"fingerprint"`
-	CanEncode   bool         `json:"can_encode"`
-	EncodeMACs  float64      `json:"encode_macs_per_pixel"`
-	DecodeMACs  float64      `json:"decode_macs_per_pixel"`
-	Card        codec.Record `json:"card"`
+	Input       string           `json:"input,omitempty"` // absent: embedded
+	Kind        string           `json:"kind"`            // "aem"
+	Name        string           `json:"name"`
+	Fingerprint string           `json:"fingerprint"`
+	CanEncode   bool             `json:"can_encode"`
+	EncodeMACs  float64          `json:"encode_macs_per_pixel"`
+	DecodeMACs  float64          `json:"decode_macs_per_pixel"`
+	Parts       []codec.PartMACs `json:"parts"`
+	Card        codec.Record     `json:"card"`
 }
 
 func newModelReport(name string, m *codec.Model) *modelReport {
 	fingerprint := m.Fingerprint()
 	encode, decode := m.MACs()
+	parts, err := m.Arch().PartMACs()
+	if err != nil {
+		panic(err) // a Model's architecture passed the same computation
+	}
+	if slices.Contains(codec.EmbeddedModels(), name) {
+		name = ""
+	}
 	return &modelReport{
 		Input: name, Kind: "aem", Name: m.Name(), Fingerprint: hex.EncodeToString(fingerprint[:]),
-		CanEncode: m.CanEncode(), EncodeMACs: encode, DecodeMACs: decode, Card: m.Card(),
+		CanEncode: m.CanEncode(), EncodeMACs: encode, DecodeMACs: decode, Parts: parts, Card: m.Card(),
 	}
 }
 
@@ -198,6 +207,23 @@ func (r *modelReport) String() string {
 		t.row("  cost", "%.1f thousand multiply-adds per pixel to encode, %.1f to decode", r.EncodeMACs/1e3, r.DecodeMACs/1e3)
 	} else {
 		t.row("  cost", "%.1f thousand multiply-adds per pixel to decode; cannot encode", r.DecodeMACs/1e3)
+	}
+	for _, side := range []struct {
+		label string
+		has   func(codec.PartMACs) bool
+	}{
+		{"  to encode", func(p codec.PartMACs) bool { return p.Encode && r.CanEncode }},
+		{"  to decode", func(p codec.PartMACs) bool { return p.Decode }},
+	} {
+		var parts []string
+		for _, p := range r.Parts {
+			if side.has(p) {
+				parts = append(parts, fmt.Sprintf("%s %.2f", p.Name, p.MACs/1e3))
+			}
+		}
+		if parts != nil {
+			t.row(side.label, "%s", strings.Join(parts, ", "))
+		}
 	}
 	for _, line := range []struct{ label, text string }{
 		{"  about", r.Card.Description},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -297,8 +298,8 @@ type models struct {
 
 // loadAnyModel loads the model that --model names, of either kind; the other one is nil.
 func loadAnyModel(name string) (*codec.Model, *record.Model, error) {
-	if name == "" {
-		m, err := codec.DefaultModel()
+	if name == "" || slices.Contains(codec.EmbeddedModels(), name) {
+		m, err := loadModel(name)
 		return m, nil, err
 	}
 	path, err := modelPath(name)
