@@ -21,12 +21,12 @@ func (a *app) benchCommand() *cli.Command {
 		Short: "Measure rate and distortion, and speed from kernels to training",
 		Run: func(cmd *cli.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown benchmark %q: use rd, codec, kernels, layers, train or recipes", args[0])
+				return usagef("unknown benchmark %q: use rd, robust, codec, kernels, layers, train or recipes", args[0])
 			}
-			return usagef("name a benchmark: rd, codec, kernels, layers, train or recipes")
+			return usagef("name a benchmark: rd, robust, codec, kernels, layers, train or recipes")
 		},
 	}
-	cmd.AddCommand(a.benchRDCommand(), a.benchCodecCommand(), a.benchKernelsCommand(), a.benchLayersCommand(),
+	cmd.AddCommand(a.benchRDCommand(), a.benchRobustCommand(), a.benchCodecCommand(), a.benchKernelsCommand(), a.benchLayersCommand(),
 		a.benchTrainCommand(), a.benchRecipesCommand(), a.benchReportCommand())
 	return cmd
 }
@@ -103,6 +103,52 @@ codec, bpp, psnr_rgb and, if known, setting, file and ms_ssim. A file written wi
 	f.StringVar(&plot, "plot", "", "PNG file to draw the curves to")
 	f.StringVar(&o.Keep, "keep", "", "folder to keep the coded files in")
 	f.BoolVar(&force, "force", false, "replace existing files")
+	return cmd
+}
+
+func (a *app) benchRobustCommand() *cli.Command {
+	var o bench.RobustOptions
+	var model, tune string
+	cmd := &cli.Command{
+		Use:   "robust [--data FOLDER]",
+		Short: "Compare with JPEG on pictures that the networks were not made for",
+		Long: `Code pictures that are no photographs (noise, flat areas, lines, single pixels, which it makes itself, and those of a folder: screens,
+drawings, text) with Go's image/jpeg and with this codec to the same size (--target-size), as real files, and show by how much the
+PSNR differs.`,
+		Example: `  aecodec bench robust --data screenshots/`,
+		Args:    atMost(0),
+		Run: func(*cli.Command, []string) error {
+			for _, q := range o.Qualities {
+				if q < 1 || q > 100 {
+					return usagef("--qualities %d: quality is from 1 to 100", q)
+				}
+			}
+			if err := checkEffort(o.Encode.Effort); err != nil {
+				return err
+			}
+			name, err := tunedModel(model, tune)
+			if err != nil {
+				return err
+			}
+			if o.Encode.Model, err = loadModel(name); err != nil {
+				return err
+			}
+			o.Encode.Threads = a.threads
+			done := a.countProgress("coding", &o.Progress)
+			r, err := bench.Robust(a.ctx, &o)
+			done()
+			if err != nil {
+				return err
+			}
+			return a.showResult(r)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Data, "data", "", "folder of pictures, with its subfolders, beside those that it makes")
+	f.IntSliceVar(&o.Qualities, "qualities", bench.DefaultJPEGQualities(), "qualities of JPEG to compare with")
+	f.IntVarP(&o.Encode.Effort, "effort", "e", 0, effortHelp)
+	f.StringVar(&tune, "tune", codec.TunePSNR.String(), tuneHelp)
+	f.StringVar(&model, "model", "", "model to measure, a file or the name of one (default: the embedded one)")
 	return cmd
 }
 
