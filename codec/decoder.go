@@ -297,6 +297,20 @@ func (d *Decoder) DecodeInfo(r io.Reader) (*Info, error) {
 
 // decode turns chunks into the pixels of a rectangle of the picture.
 func (m *Model) decode(c *contents, rect image.Rectangle, threads int) (image.Image, error) {
+	out, err := m.decodeColour(c, rect, threads)
+	if err != nil {
+		return nil, err
+	}
+	if c.header.Alpha {
+		if err := decodeAlpha(c.alpha, int(c.header.Width), int(c.header.Height), out.storeAlpha); err != nil {
+			return nil, err
+		}
+	}
+	return out.image(), nil
+}
+
+// decodeColour is decode without the alpha channel.
+func (m *Model) decodeColour(c *contents, rect image.Rectangle, threads int) (*canvas, error) {
 	p, err := m.at(quality(c.header.Quality))
 	if err != nil {
 		return nil, err
@@ -309,15 +323,7 @@ func (m *Model) decode(c *contents, rect image.Rectangle, threads int) (image.Im
 	err = parallel(threads, len(c.grid), func(i, _ int) error {
 		return out.paint(c.tiles[i], c.grid[i], int(c.header.Width), int(c.header.Height))
 	})
-	if err != nil {
-		return nil, err
-	}
-	if c.header.Alpha {
-		if err := decodeAlpha(c.alpha, int(c.header.Width), int(c.header.Height), out.storeAlpha); err != nil {
-			return nil, err
-		}
-	}
-	return out.image(), nil
+	return out, err
 }
 
 // decodeTiles decodes the tiles that the pixels of dst depend on and draws them.

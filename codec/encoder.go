@@ -189,6 +189,7 @@ type job struct {
 	raster *raster
 	y      *latents // of the whole picture, nil where it is coded only once and not refined
 	alpha  []byte   // its chunk, nil if there is none
+	kinds  []byte   // of the tiles; nil chooses them
 }
 
 // coded is a picture at one quality.
@@ -198,6 +199,8 @@ type coded struct {
 	sse     int64    // squared error of the decoded bytes, where it was asked for
 
 	lossless bool // all tiles are of that kind
+
+	next *coded // at the next quality, which is beyond the target; nil if the target is met
 }
 
 // newJob does what is done once, whatever the quality.

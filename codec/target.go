@@ -1,9 +1,12 @@
 package codec
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"image"
 	"math"
+	"slices"
 
 	"github.com/aecodec/aecodec/kernels"
 )
@@ -107,7 +110,125 @@ func (j *job) search() (*coded, error) {
 			g.start = c.quality
 		}
 	}
-	return g.search(trial(j.effort))
+	c, err := g.search(trial(j.effort))
+	if err != nil || j.target.kind == psnrTarget {
+		return c, err
+	}
+	return j.fill(c, &g)
+}
+
+// fill makes use of what a size leaves. Where a tile changes its kind from one
+// quality to the next the size jumps, and the target may lie in between. There are
+// two ways to get there: to keep the kinds as they are and raise the quality all the
+// same, or to code what changes by the block transform, whose steps do not depend on
+// the quality. Of what meets the target the one with the smallest error is taken.
+func (j *job) fill(c *coded, g *goal) (*coded, error) {
+	value, err := j.measure(c)
+	if err != nil {
+		return nil, err
+	}
+	if d, least, _ := g.distance(value); d >= least || c.next == nil {
+		return c, nil
+	}
+	kept, err := j.keepKinds(c, *g)
+	if err != nil {
+		return nil, err
+	}
+	finer, err := j.finerSteps(c, g)
+	if err != nil {
+		return nil, err
+	}
+	best, least := c, int64(math.MaxInt64)
+	for _, c := range []*coded{c, kept, finer} {
+		if c == nil {
+			continue
+		}
+		sse, err := j.decodedError(c)
+		if err != nil {
+			return nil, err
+		}
+		if sse < least {
+			best, least = c, sse
+		}
+	}
+	return best, nil
+}
+
+// keepKinds searches for the target with the kinds of the tiles of c. It returns
+// nil if it is not met.
+func (j *job) keepKinds(c *coded, g goal) (*coded, error) {
+	frozen := *j
+	frozen.kinds = make([]byte, len(c.tiles))
+	for i, t := range c.tiles {
+		frozen.kinds[i] = t[0]
+	}
+	g.start = c.quality
+	kept, err := g.search(func(q quality) (*coded, float64, error) {
+		c, err := frozen.code(q, j.effort, false)
+		if err != nil {
+			return nil, 0, err
+		}
+		v, err := j.measure(c)
+		return c, v, err
+	})
+	var far *TargetError
+	if errors.As(err, &far) {
+		return nil, nil
+	}
+	return kept, err
+}
+
+// finerSteps codes those tiles of c by the block transform that are already, or that
+// change their kind at the next quality, with the finest step that meets the target.
+// It returns nil if none does.
+func (j *job) finerSteps(c *coded, g *goal) (*coded, error) {
+	grid := tileGrid(j.raster.latentSize())
+	var open []int
+	for i := range grid {
+		if c.tiles[i][0] == tileTransform || c.next.tiles[i][0] != c.tiles[i][0] {
+			open = append(open, i)
+		}
+	}
+	if len(open) == 0 {
+		return nil, nil
+	}
+	var best *coded
+	for lo, hi := 0, maxStepIndex+1; lo < hi; {
+		step := (lo + hi) / 2
+		finer := &coded{quality: c.quality, tiles: slices.Clone(c.tiles)}
+		for _, i := range open {
+			pix, w, h := j.raster.packed(grid[i])
+			finer.tiles[i] = encodeTransform([]byte{tileTransform}, pix, w, h, int(j.raster.channels()), step)
+		}
+		value, err := j.measure(finer)
+		if err != nil {
+			return nil, err
+		}
+		if d, _, most := g.distance(value); d <= most {
+			best, hi = finer, step
+		} else {
+			lo = step + 1
+		}
+	}
+	return best, nil
+}
+
+// decodedError is the squared error of the bytes that a decoder makes of a coding.
+func (j *job) decodedError(c *coded) (int64, error) {
+	var file bytes.Buffer
+	if err := j.write(&file, c); err != nil {
+		return 0, err
+	}
+	read, err := NewDecoder(nil).read(&file)
+	if err != nil {
+		return 0, err
+	}
+	whole := image.Rect(0, 0, j.raster.w, j.raster.h)
+	out, err := j.model.decodeColour(read, whole, j.threads)
+	if err != nil {
+		return 0, err
+	}
+	return out.squaredError(j.raster, whole), nil
 }
 
 // countingWriter counts what is written to it.
@@ -158,7 +279,7 @@ func (g *goal) distance(v float64) (d, least, most float64) {
 func (g *goal) search(trial func(q quality) (*coded, float64, error)) (*coded, error) {
 	const first, last = MinQuality * qualityScale, MaxQuality * qualityScale
 	b := bracket{lo: point{q: first - 1}, hi: point{q: last + 1}, slope: g.slope}
-	var safe *coded
+	var safe, over *coded // the closest on either side
 	for q := g.start; ; {
 		c, value, err := trial(q)
 		if err != nil {
@@ -181,9 +302,12 @@ func (g *goal) search(trial func(q quality) (*coded, float64, error)) (*coded, e
 			b.hi = point{q, d}
 			if most > 0 {
 				safe = c
+			} else {
+				over = c
 			}
 		}
 		if b.hi.q-b.lo.q == 1 {
+			safe.next = over
 			return safe, nil
 		}
 		q = min(max(b.next((least+most)/2), first), last)

@@ -131,3 +131,31 @@ func TestTargetSearch(t *testing.T) {
 		require.Less(t, trials, 30, name)
 	}
 }
+
+// Where tiles change their kind from one quality to the next a size is met all the
+// same, by finer steps of the transform.
+func TestTargetBetweenKinds(t *testing.T) {
+	m := noise(192, 128)
+	below := func(q float64) int64 { return int64(len(encode(t, m, &Options{Quality: q, Model: smallModel()}))) }
+	// The jump: bisection for the largest step of the size.
+	lo, hi := 1., 100.
+	for hi-lo > 0.015 {
+		mid := math.Round((lo+hi)/2*100) / 100
+		if below(mid)-below(lo) > below(hi)-below(mid) {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	small, large := below(lo), below(hi)
+	t.Logf("%d bytes at quality %.2f, %d at %.2f", small, lo, large, hi)
+	require.Greater(t, float64(large), 1.1*float64(small), "no jump: the test says nothing")
+	for _, share := range []float64{0.3, 0.6, 0.9} {
+		want := small + int64(share*float64(large-small))
+		data, _ := encodeTo(t, m, &Options{TargetSize: want, Model: smallModel()})
+		require.LessOrEqual(t, int64(len(data)), want)
+		require.Greater(t, float64(len(data)), 0.98*float64(want))
+		_, err := NewDecoder(&DecoderOptions{Models: []*Model{smallModel()}}).Decode(bytes.NewReader(data))
+		require.NoError(t, err)
+	}
+}

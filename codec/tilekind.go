@@ -139,6 +139,14 @@ func (j *job) doubts(grid []*Tile, p *operatingPoint, effort int) ([]doubt, erro
 	if effort < replaceEffort {
 		return out, nil
 	}
+	if j.kinds != nil {
+		for i, kind := range j.kinds {
+			if kind != tileLatents {
+				out[i] = repeating
+			}
+		}
+		return out, nil
+	}
 	return out, parallel(j.threads, len(grid), func(i, _ int) error {
 		out[i] = j.doubt(grid[i], p)
 		return nil
@@ -204,6 +212,10 @@ func (j *job) replace(c *coded, tiles []*Tile, doubts []doubt, p *operatingPoint
 		if doubts[i] == noDoubt {
 			continue
 		}
+		if j.kinds != nil {
+			c.tiles[i] = j.pixelTile(t, j.kinds[i], p)
+			continue
+		}
 		place, drawn := t.rect(j.raster.w, j.raster.h), all
 		if drawn == nil {
 			var err error
@@ -232,6 +244,15 @@ func (j *job) replace(c *coded, tiles []*Tile, doubts []doubt, p *operatingPoint
 	return nil
 }
 
+// pixelTile returns the payload of a tile of a kind that holds pixels.
+func (j *job) pixelTile(t *Tile, kind byte, p *operatingPoint) []byte {
+	pix, w, h := j.raster.packed(t)
+	if kind == tileLossless {
+		return encodeLossless([]byte{kind}, pix, w, h, int(j.raster.channels()))
+	}
+	return encodeTransform([]byte{kind}, pix, w, h, int(j.raster.channels()), stepFor(p.unit))
+}
+
 // cheapest returns the payload of a tile that costs least: the one of its latents,
 // which leave the squared error sse, or one of another kind.
 func (j *job) cheapest(t *Tile, payload []byte, sse int64, d doubt, p *operatingPoint) ([]byte, error) {
@@ -241,12 +262,12 @@ func (j *job) cheapest(t *Tile, payload []byte, sse int64, d doubt, p *operating
 	least := preference * cost(payload, sse)
 	pix, w, h := j.raster.packed(t)
 	if d == repeating {
-		data := encodeLossless([]byte{tileLossless}, pix, w, h, components)
+		data := j.pixelTile(t, tileLossless, p)
 		if c := cost(data, 0); c < least {
 			payload, least = data, c
 		}
 	}
-	data := encodeTransform([]byte{tileTransform}, pix, w, h, components, stepFor(p.unit))
+	data := j.pixelTile(t, tileTransform, p)
 	out := make([]uint32, w*h)
 	if err := decodeTransform(data[1:], out, w, h, components); err != nil {
 		return nil, err
