@@ -81,7 +81,7 @@ func TestScaleMap(t *testing.T) {
 	z := make([]int32, 500*a.Z)
 	for anchor := range a.Anchors {
 		draw(z)
-		priors.AddHyper(anchor, z)
+		priors.AddHyper(anchor, z, 20)
 	}
 	m, err := NewModel(a, p, priors, nil)
 	require.NoError(t, err)

@@ -243,17 +243,23 @@ func (m *Model) analyseTile(t *Tile, src, dst *latents, p *operatingPoint, s *ti
 	if err != nil {
 		return err
 	}
+	s.zIndex = grow(s.zIndex, Z)
+	index, up := s.zIndex, []int32(nil)
 	for lo, hi := rows.Next(); lo < hi; lo, hi = rows.Next() {
 		for y := lo; y < hi; y++ {
-			z := t.Z[y*wz*Z:][:wz*Z]
-			for i, v := range rows.Row(0, y) {
-				k := i % Z
-				v = v * (1 << stepBits) / float32(p.step[k])
-				z[i] = nearest(v, m.prior.limit[k])
-				if p.rdo != nil {
-					z[i] = p.rdo.hyperLatent(z[i], v, k)
+			z, values := t.Z[y*wz*Z:][:wz*Z], rows.Row(0, y)
+			for x := range wz {
+				here, left, above := m.prior.neighbours(z, up, x)
+				m.prior.position(index, left, above)
+				for k, v := range values[x*Z:][:Z] {
+					v = v * (1 << stepBits) / float32(p.step[k])
+					here[k] = nearest(v, m.prior.limit[k])
+					if p.rdo != nil && index[k] != format.Skip {
+						here[k] = p.rdo.hyperLatent(here[k], v, index[k])
+					}
 				}
 			}
+			up = z
 		}
 	}
 	m.hyperAnalysis.end(rows)
@@ -283,11 +289,17 @@ func (m *Model) analyseTile(t *Tile, src, dst *latents, p *operatingPoint, s *ti
 	})
 }
 
+// hyperIndices writes the tables of the symbols of t.Z to s.zIndex.
+func (m *Model) hyperIndices(t *Tile, s *tileScratch) {
+	_, wz := t.hyperSize()
+	s.zIndex = grow(s.zIndex, len(t.Z))
+	m.prior.indices(s.zIndex, t.Z, wz)
+}
+
 // appendTile codes t: kind and length of the hyper-latent as uvarints, the
 // hyper-latent, the latent.
 func (m *Model) appendTile(dst []byte, t *Tile, p *operatingPoint, s *tileScratch) ([]byte, error) {
-	s.zIndex = grow(s.zIndex, len(t.Z))
-	m.prior.indices(s.zIndex)
+	m.hyperIndices(t, s)
 	var err error
 	s.hyper, err = format.EncodeSymbols(s.hyper[:0], p.tables, s.zIndex, t.Z)
 	if err != nil {
@@ -327,15 +339,9 @@ func (m *Model) readTile(data []byte, t *Tile, p *operatingPoint, s *tileScratch
 	}
 	hz, wz := t.hyperSize()
 	t.Z = grow(t.Z, hz*wz*m.arch.Z)
-	s.zIndex = grow(s.zIndex, len(t.Z))
-	m.prior.indices(s.zIndex)
-	if err := format.DecodeSymbols(z, p.tables, s.zIndex, t.Z); err != nil {
+	s.zIndex = grow(s.zIndex, m.arch.Z)
+	if err := m.prior.decode(z, p.tables, t.Z, wz, s.zIndex); err != nil {
 		return fmt.Errorf("codec: hyper-latent: %w", err)
-	}
-	for i, v := range t.Z {
-		if l := m.prior.limit[i%m.arch.Z]; v < -l || v > l {
-			return corrupt("tile", "hyper-latent symbol %d beyond %d", v, l)
-		}
 	}
 	n := t.H * t.W * m.arch.M
 	t.Index, t.K = grow(t.Index, n), grow(t.K, n)
@@ -370,7 +376,6 @@ func (m *Model) reconstructTile(t *Tile, p *operatingPoint, lo, hi, threads int,
 
 // bits returns the cross-entropies documented at Latents.
 func (m *Model) bits(t *Tile, p *operatingPoint, s *tileScratch) (z, y float64) {
-	s.zIndex = grow(s.zIndex, len(t.Z))
-	m.prior.indices(s.zIndex)
+	m.hyperIndices(t, s)
 	return p.tables.Bits(s.zIndex, t.Z), m.scaleTables.Bits(t.Index, t.K)
 }

@@ -85,7 +85,8 @@ func (m *Model) buffer() *latents {
 const (
 	tensorHyperStep  = "hyper.step"  // I32 [A, Z]  G: zf = zi·G/256
 	tensorHyperLimit = "hyper.limit" // I32 [Z]     largest |zi|
-	tensorHyperFreq  = "hyper.freq"  // U16 [n]     for each anchor and channel, frequencies of -limit..limit and the escape
+	tensorHyperTable = "hyper.table" // I16 [Z, C]  table by context, -1 where nothing is coded, see hyperPrior
+	tensorHyperFreq  = "hyper.freq"  // U16 [n]     for each anchor and table, frequencies of -limit..limit and the escape
 	tensorScaleShift = "scale.shift" // I32 [2]     drop and shift of the scale map
 	tensorScaleReach = "scale.reach" // I32 [64]
 	tensorScaleFreq  = "scale.freq"  // U16 [n]     for each level, frequencies of -reach..reach and the escape
@@ -195,7 +196,6 @@ func (a *Arch) tableTensors(p nn.Params, priors *Priors) ([]format.Tensor, error
 	if err != nil {
 		return nil, err
 	}
-	hyperFreq := slices.Concat(slices.Concat(prior.freq...)...)
 	reach, freq := scaleFreq(priors)
 	scaleFreq := slices.Concat(freq...)
 	return []format.Tensor{
@@ -203,7 +203,8 @@ func (a *Arch) tableTensors(p nn.Params, priors *Priors) ([]format.Tensor, error
 		format.NewFloat32(GainDec, []int{a.Anchors, a.M}, p[GainDec].Data),
 		format.NewInt32(tensorHyperStep, []int{a.Anchors, a.Z}, step),
 		format.NewInt32(tensorHyperLimit, []int{a.Z}, prior.limit),
-		format.NewUint16(tensorHyperFreq, []int{len(hyperFreq)}, hyperFreq),
+		format.NewInt16(tensorHyperTable, []int{a.Z, prior.contexts}, prior.table),
+		format.NewUint16(tensorHyperFreq, []int{len(prior.freq)}, prior.freq),
 		format.NewInt16(ScaleWeight, []int{a.Z, scaleBlock * a.M}, scale.weight),
 		format.NewInt32(ScaleBias, []int{a.M}, scale.bias),
 		format.NewInt32(ScaleOffset, []int{a.Anchors, a.M}, scale.offset),
@@ -308,6 +309,7 @@ func (m *Model) load(file *format.ModelFile) error {
 	offset := t.ints(ScaleOffset, a.Anchors, a.M)
 	shift := t.ints(tensorScaleShift, 2)
 	reach := t.ints(tensorScaleReach, ScaleLevels)
+	table, contexts := t.hyperTable(limit)
 	hyperFreq := t.unsigned(tensorHyperFreq)
 	scaleFreq := t.unsigned(tensorScaleFreq)
 	if t.err != nil {
@@ -318,16 +320,7 @@ func (m *Model) load(file *format.ModelFile) error {
 	if m.scale, err = newScaleMap(a, int(shift[0]), int(shift[1]), weight, step, limit, bias, offset); err != nil {
 		return err
 	}
-	byAnchor := make([][][]uint16, a.Anchors)
-	for i := range byAnchor {
-		if byAnchor[i], hyperFreq, err = cutFreq(hyperFreq, limit); err != nil {
-			return fmt.Errorf("hyper-latent tables: %w", err)
-		}
-	}
-	if len(hyperFreq) > 0 {
-		return errors.New("hyper-latent tables: too long")
-	}
-	if m.prior, err = newHyperPrior(limit, byAnchor); err != nil {
+	if m.prior, err = newHyperPrior(limit, contexts, table, hyperFreq, a.Anchors); err != nil {
 		return err
 	}
 	byLevel, rest, err := cutFreq(scaleFreq, reach)
@@ -443,6 +436,19 @@ func (r *tensorReader) shorts(name string, shape ...int) []int16 {
 	v, err := t.Int16s()
 	r.fail(name, err)
 	return v
+}
+
+// hyperTable takes the tables by channel and context.
+func (r *tensorReader) hyperTable(limit []int32) (table []int16, contexts int) {
+	t := r.get(tensorHyperTable)
+	if t == nil {
+		return nil, 0
+	}
+	if len(t.Shape) != 2 || t.Shape[0] != len(limit) || t.Shape[1]%2 == 0 {
+		r.fail(tensorHyperTable, fmt.Errorf("is %v, want %d times an odd number", t.Shape, len(limit)))
+		return nil, 0
+	}
+	return r.shorts(tensorHyperTable), t.Shape[1]
 }
 
 func (r *tensorReader) unsigned(name string) []uint16 {

@@ -207,7 +207,7 @@ func TestPriors(t *testing.T) {
 				z[i] = int32(math.Round(rng.NormFloat64() * float64(i%a.Z)))
 			}
 		}
-		pri.AddHyper(anchor, z)
+		pri.AddHyper(anchor, z, 20)
 	}
 	p, err := a.Init(1)
 	require.NoError(t, err)
@@ -221,14 +221,14 @@ func TestPriors(t *testing.T) {
 	set, err := fitted.prior.sets[3]()
 	require.NoError(t, err)
 	index := make([]uint8, len(z))
-	fitted.prior.indices(index)
+	fitted.prior.indices(index, z, 20)
 	for i := range z {
 		z[i] = max(-HyperLimit, min(z[i], HyperLimit))
 	}
 	bits := set.Bits(index, z) / float64(len(z))
 	plainSet, err := plain.prior.sets[3]()
 	require.NoError(t, err)
-	plain.prior.indices(index)
+	plain.prior.indices(index, z, 20)
 	require.Less(t, bits, 0.75*plainSet.Bits(index, z)/float64(len(z)))
 
 	mean, logSigma := fitted.prior.moments(2, 5)
@@ -244,6 +244,73 @@ func TestPriors(t *testing.T) {
 	pri.Hyper[1] = pri.Hyper[1][1:]
 	_, err = NewModel(a, p, pri, nil)
 	require.Error(t, err)
+}
+
+// A channel whose symbols follow their neighbours gets tables by context and costs
+// less than one table would take; one whose symbols do not keeps one.
+func TestHyperContexts(t *testing.T) {
+	a := smallArch()
+	pri := NewPriors(a)
+	rng := rand.New(rand.NewPCG(9, 10))
+	const h, w = 40, 50
+	z := make([]int32, h*w*a.Z)
+	for i := range z {
+		v := rng.NormFloat64()
+		if k := i % a.Z; k == 1 && i > w*a.Z {
+			v += 0.45 * float64(z[i-a.Z]+z[i-w*a.Z])
+		}
+		z[i] = int32(math.Round(v))
+	}
+	for anchor := range a.Anchors {
+		pri.AddHyper(anchor, z, w)
+	}
+	p, err := a.Init(1)
+	require.NoError(t, err)
+	m, err := NewModel(a, p, pri, nil)
+	require.NoError(t, err)
+	tables := make([]int, a.Z)
+	for _, k := range m.prior.channel {
+		tables[k]++
+	}
+	require.Greater(t, tables[1], 3)
+	for k, n := range tables {
+		if k != 1 {
+			require.Equal(t, 1, n, k)
+		}
+	}
+	set, err := m.prior.sets[0]()
+	require.NoError(t, err)
+	index := make([]uint8, len(z))
+	m.prior.indices(index, z, w)
+	var all HyperCounts
+	all.add(pri.Hyper[0][1])
+	cost, entropy := 0., 0.
+	for i, v := range z {
+		if i%a.Z == 1 {
+			cost += set.Table(int(index[i])).Bits(v)
+			entropy -= math.Log2(float64(all[v+HyperLimit]) / (h * w))
+		}
+	}
+	require.Less(t, cost, 0.85*entropy)
+
+	// The decoder finds the same tables, symbol by symbol.
+	coded, err := format.EncodeSymbols(nil, set, index, z)
+	require.NoError(t, err)
+	got := make([]int32, len(z))
+	require.NoError(t, m.prior.decode(coded, set, got, w, make([]uint8, a.Z)))
+	require.Equal(t, z, got)
+
+	mean, logSigma := m.prior.moments(0, 1)
+	fitted, _ := all.fit()
+	require.InDelta(t, fitted.mean, mean, 0.2)
+	require.InDelta(t, math.Log(fitted.sigma), logSigma, 0.3)
+
+	for _, table := range [][]int16{{1, 1, 1}, {0, 2, 1}, {0, 1, -1}} {
+		_, err := newHyperPrior([]int32{1}, 3, table, make([]uint16, 12), 1)
+		require.ErrorContains(t, err, "follows on")
+	}
+	_, err = newHyperPrior([]int32{1, 1}, 1, []int16{0, 0}, make([]uint16, 4), 1)
+	require.ErrorContains(t, err, "for channels 0 and 1")
 }
 
 // Tables of counted symbols code such symbols near their entropy, and those of

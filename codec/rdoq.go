@@ -48,7 +48,7 @@ const (
 // rdo holds what the choice of symbols needs at one quality.
 type rdo struct {
 	savings []savings   // by scale level
-	hyper   [][]float32 // by hyper-latent channel: bits of -limit..limit
+	hyper   [][]float32 // by table of the hyper-latent: bits of -limit..limit
 	stretch []float32   // [M] turns y·ge - mean·ge into units of Δ
 	weight  []float32   // [M] bits that an error of Δ costs, squared
 }
@@ -177,10 +177,11 @@ func (r *rdo) latent(k int32, v float32, c int, level uint8) int32 {
 	return k
 }
 
-// hyperLatent improves on the symbol z = round(v) of channel k: it takes the
+// hyperLatent improves on the symbol z = round(v) with a table: it takes the
 // neighbour on the other side of v if that saves more bits than the error costs.
-func (r *rdo) hyperLatent(z int32, v float32, k int) int32 {
-	cost := r.hyper[k]
+// What it changes for the symbols that have this one as context is left out.
+func (r *rdo) hyperLatent(z int32, v float32, table uint8) int32 {
+	cost := r.hyper[table]
 	limit := int32(len(cost) / 2)
 	next, d := z+1, v-float32(z)
 	if d < 0 {

@@ -28,10 +28,11 @@ func TestSavings(t *testing.T) {
 	m := smallModel()
 	p, err := m.encodingPoint(5000, defaultEffort)
 	require.NoError(t, err)
-	for k, cost := range p.rdo.hyper {
-		require.Len(t, cost, int(2*m.prior.limit[k]+1))
+	for table, cost := range p.rdo.hyper {
+		limit := m.prior.limit[m.prior.channel[table]]
+		require.Len(t, cost, int(2*limit+1))
 		for i, bits := range cost {
-			require.InDelta(t, p.tables.Table(k).Bits(int32(i)-m.prior.limit[k]), bits, 1e-5)
+			require.InDelta(t, p.tables.Table(table).Bits(int32(i)-limit), bits, 1e-5)
 		}
 	}
 }
@@ -73,15 +74,15 @@ func TestChoiceOfSymbols(t *testing.T) {
 			}
 		}
 		for range 10000 {
-			k := rng.IntN(m.arch.Z)
-			limit := m.prior.limit[k]
+			table := rng.IntN(len(m.prior.channel))
+			limit := m.prior.limit[m.prior.channel[table]]
 			v := float32(rng.NormFloat64() * float64(limit) / 2)
 			cost := func(z int32) float64 {
 				e := float64(v) - float64(z)
-				return p.tables.Table(k).Bits(z) + hyperWeight*e*e
+				return p.tables.Table(table).Bits(z) + hyperWeight*e*e
 			}
 			rounded := nearest(v, limit)
-			got := p.rdo.hyperLatent(rounded, v, k)
+			got := p.rdo.hyperLatent(rounded, v, uint8(table))
 			require.LessOrEqual(t, max(got, -got), limit)
 			require.LessOrEqual(t, cost(got), cost(rounded)+1e-5*(1+cost(rounded)))
 		}

@@ -2,6 +2,7 @@ package format
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -42,6 +43,58 @@ type decoder struct {
 	block [blockLen + 8]place
 }
 
+// SymbolDecoder is [DecodeSymbols] piece by piece, for tables that depend on symbols
+// decoded before. It is slower.
+type SymbolDecoder struct {
+	d          decoder
+	done, left int // coded symbols
+}
+
+// NewSymbolDecoder starts to decode a stream in which n symbols are coded, those
+// with index [Skip] not counted.
+func NewSymbolDecoder(src []byte, ts *TableSet, n int) (*SymbolDecoder, error) {
+	s := &SymbolDecoder{d: decoder{src: src, ts: ts}, left: n}
+	return s, s.d.start(len(src) > maxUnforked && n >= minInterleaved)
+}
+
+// Next decodes the next symbols into sym; see [DecodeSymbols].
+func (s *SymbolDecoder) Next(index []uint8, sym []int32) error {
+	if len(index) != len(sym) {
+		return fmt.Errorf("format: decode symbols: %d indices for %d symbols", len(index), len(sym))
+	}
+	clear(sym)
+	s.d.sym = sym
+	for i, t := range index {
+		if t == Skip {
+			continue
+		}
+		if s.left == 0 {
+			return errors.New("format: decode symbols: more symbols than there are")
+		}
+		lane := 0
+		if s.d.split {
+			lane = s.done % lanes
+		}
+		s.d.block[0] = place(i)<<8 | place(t)
+		s.d.one(0, lane)
+		if s.d.err != nil {
+			return s.d.err
+		}
+		s.done++
+		s.left--
+	}
+	return nil
+}
+
+// Close checks, as [DecodeSymbols] does, that the symbols are all that the stream
+// holds.
+func (s *SymbolDecoder) Close() error {
+	if s.left != 0 {
+		return fmt.Errorf("format: decode symbols: %d symbols are left", s.left)
+	}
+	return s.d.end()
+}
+
 // place is a coded position and its table: position<<8 | index.
 type place uint64
 
@@ -55,7 +108,7 @@ const (
 )
 
 func (d *decoder) run() error {
-	if err := d.start(); err != nil {
+	if err := d.start(len(d.src) > maxUnforked && coded(d.index, minInterleaved) >= minInterleaved); err != nil {
 		return err
 	}
 	n := 0
@@ -81,6 +134,11 @@ func (d *decoder) run() error {
 		}
 		n = copy(d.block[:], d.block[m:n])
 	}
+	return d.end()
+}
+
+// end checks that the stream is used up.
+func (d *decoder) end() error {
 	switch {
 	case d.split || d.at < len(d.src):
 		return fail(ErrCorrupt, "symbols", "%d bytes are left over", len(d.src)-d.at)
@@ -90,8 +148,8 @@ func (d *decoder) run() error {
 	return nil
 }
 
-// start reads the initial states.
-func (d *decoder) start() error {
+// start reads the initial states; forked tells whether there are several.
+func (d *decoder) start(forked bool) error {
 	n := stateBytes(len(d.src))
 	var state [8]byte
 	copy(state[:], d.src[:n])
@@ -102,7 +160,7 @@ func (d *decoder) start() error {
 		return fail(ErrCorrupt, "symbols", "the initial state is out of range")
 	}
 	d.state[0] = x
-	if len(d.src) <= maxUnforked || coded(d.index, minInterleaved) < minInterleaved {
+	if !forked {
 		return nil
 	}
 	for i := 1; i < lanes; i++ {

@@ -143,11 +143,16 @@ func FuzzDecodeSymbols(f *testing.F) {
 		b = b[2:]
 		sym := make([]int32, len(index))
 		err := DecodeSymbols(b, ts, index, sym)
+		pieces := make([]int32, len(index))
+		piecewise := decodePieces(b, ts, index, pieces)
 		if err != nil {
 			require.ErrorIs(t, err, ErrCorrupt)
 			requireOneLine(t, err)
+			require.ErrorIs(t, piecewise, ErrCorrupt)
 			return
 		}
+		require.NoError(t, piecewise)
+		require.Equal(t, sym, pieces)
 		if len(index) <= 4096 {
 			want, err := specDecode(b, ts, index)
 			require.NoError(t, err)

@@ -157,6 +157,46 @@ func TestSymbolsRoundTrip(t *testing.T) {
 	}
 }
 
+// decodePieces is DecodeSymbols by a SymbolDecoder, in pieces of growing length.
+func decodePieces(src []byte, ts *TableSet, index []uint8, sym []int32) error {
+	d, err := NewSymbolDecoder(src, ts, coded(index, len(index)))
+	for n := 0; err == nil && len(index) > 0; n++ {
+		k := min(n%101, len(index))
+		err = d.Next(index[:k], sym[:k])
+		index, sym = index[k:], sym[k:]
+	}
+	if err != nil {
+		return err
+	}
+	return d.Close()
+}
+
+func TestSymbolDecoder(t *testing.T) {
+	for _, ts := range []*TableSet{scaleTables(t), oddTables(t)} {
+		for _, n := range streamLengths {
+			index, sym := sampleStream(ts, n, uint64(n), upTo(ts.Len(), 20))
+			b, err := EncodeSymbols(nil, ts, index, sym)
+			require.NoError(t, err)
+			got := make([]int32, n)
+			require.NoError(t, decodePieces(b, ts, index, got))
+			require.Equal(t, sym, got)
+			if n == 0 {
+				continue
+			}
+			require.ErrorIs(t, decodePieces(append(b, 1, 2, 3, 4), ts, index, got), ErrCorrupt)
+		}
+	}
+	ts := scaleTables(t)
+	d, err := NewSymbolDecoder(nil, ts, 1)
+	require.NoError(t, err)
+	require.ErrorContains(t, d.Close(), "1 symbols are left")
+	require.ErrorContains(t, d.Next([]uint8{0, 0}, make([]int32, 1)), "2 indices for 1 symbols")
+	require.ErrorContains(t, d.Next([]uint8{Skip, 0, 0}, make([]int32, 3)), "more symbols")
+	d, err = NewSymbolDecoder(nil, ts, 1)
+	require.NoError(t, err)
+	require.ErrorContains(t, d.Next([]uint8{200}, make([]int32, 1)), "only")
+}
+
 func TestSymbolsLargestTable(t *testing.T) {
 	ones := make([]uint16, probTotal)
 	for i := range ones {

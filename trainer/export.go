@@ -44,7 +44,7 @@ func countPriors(cfg *Config, g *graph, set *pictures, warn func(error)) (*codec
 			for i, v := range zs.Data {
 				z[i] = int32(math.RoundToEven(float64(min(max(v, -codec.HyperLimit), codec.HyperLimit))))
 			}
-			priors.AddHyper(anchor, z)
+			priors.AddHyper(anchor, z, zs.W)
 		})
 		if err != nil {
 			return nil, err
