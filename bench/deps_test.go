@@ -38,7 +38,7 @@ var rooms = []room{
 	{dir: "kernels", outside: []string{"github.com/klauspost/cpuid"}},
 	{dir: "format", outside: []string{"github.com/klauspost/compress"}},
 	{dir: "codec/nn", within: []string{"kernels"}},
-	{dir: "codec/picture", outside: []string{"golang.org/x/image"}},
+	{dir: "codec/picture", outside: []string{"github.com/klauspost/compress", "golang.org/x/image"}},
 	{dir: "codec/record", within: []string{"codec/nn", "codec/picture", "format", "kernels"}},
 	{
 		dir: "codec", within: []string{"codec/nn", "format", "kernels"},

@@ -1,10 +1,10 @@
 package codec
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,7 +22,6 @@ var modelFiles embed.FS
 // only its decoder is loaded, which takes a little more than half the time.
 type embeddedModel struct {
 	name string
-	data []byte
 
 	sync.Mutex
 	full, decoder *Model
@@ -36,11 +35,7 @@ var embedded = sync.OnceValue(func() []*embeddedModel {
 	}
 	var all []*embeddedModel
 	for _, f := range files {
-		data, err := modelFiles.ReadFile("models/" + f.Name())
-		if err != nil {
-			panic(err)
-		}
-		all = append(all, &embeddedModel{name: strings.TrimSuffix(f.Name(), ".aem"), data: data})
+		all = append(all, &embeddedModel{name: strings.TrimSuffix(f.Name(), ".aem")})
 	}
 	slices.SortStableFunc(all, func(a, b *embeddedModel) int {
 		return strings.Compare(strings.TrimPrefix(a.name, defaultModel), strings.TrimPrefix(b.name, defaultModel))
@@ -50,12 +45,25 @@ var embedded = sync.OnceValue(func() []*embeddedModel {
 
 const defaultModel = "photo"
 
+// open returns the file, which is read in place: ReadFile would copy it.
+func (e *embeddedModel) open() (fs.File, error) { return modelFiles.Open("models/" + e.name + ".aem") }
+
+// read reads the model with one of format's functions.
+func (e *embeddedModel) read(read func(io.Reader, *format.Limits) (*format.ModelFile, error)) (*Model, error) {
+	f, err := e.open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return loadModel(f, read)
+}
+
 // load returns the model.
 func (e *embeddedModel) load() (*Model, error) {
 	e.Lock()
 	defer e.Unlock()
 	if e.full == nil {
-		m, err := loadModel(bytes.NewReader(e.data), format.ReadModel)
+		m, err := e.read(format.ReadModel)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +80,7 @@ func (e *embeddedModel) loadDecoder() (*Model, error) {
 		return e.full, nil
 	}
 	if e.decoder == nil {
-		m, err := loadModel(bytes.NewReader(e.data), format.ReadDecoder)
+		m, err := e.read(format.ReadDecoder)
 		if err != nil {
 			return nil, err
 		}

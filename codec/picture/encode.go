@@ -50,7 +50,11 @@ func Encode(w io.Writer, m image.Image, f Format, o *EncodeOptions) error {
 	var err error
 	switch f {
 	case PNG:
-		err = png.Encode(w, m)
+		if l, ok := newPNGLayout(m); ok {
+			err = l.writePNG(w)
+		} else {
+			err = png.Encode(w, m)
+		}
 	case JPEG:
 		q := DefaultJPEGQuality
 		if o != nil && o.JPEGQuality != 0 {
