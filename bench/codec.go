@@ -52,6 +52,13 @@ type SpeedLine struct {
 	DecodeSeconds float64 `json:"decode_seconds"`
 	EncodeMpixel  float64 `json:"encode_mpixel_per_second"`
 	DecodeMpixel  float64 `json:"decode_mpixel_per_second"`
+
+	// EncodeShare and DecodeShare are what the multiply-adds of the networks are of
+	// all that the threads could have done in the whole time, by the peak of one core
+	// measured before and after; nil where a backend has none. Tiles without networks
+	// make them too high.
+	EncodeShare *float64 `json:"encode_share_of_peak,omitempty"`
+	DecodeShare *float64 `json:"decode_share_of_peak,omitempty"`
 }
 
 // Codec times Encode and Decode in memory, for every backend with every number
@@ -116,6 +123,7 @@ func Codec(ctx context.Context, o *CodecOptions) (*CodecResult, error) {
 			if err != nil {
 				return nil, fmt.Errorf("bench: codec: %w", err)
 			}
+			run.encodeMACs, run.decodeMACs = model.MACs()
 			runs = append(runs, run)
 		}
 	}
@@ -141,7 +149,12 @@ func Codec(ctx context.Context, o *CodecOptions) (*CodecResult, error) {
 	for _, run := range runs {
 		enc, dec := median(run.encode), median(run.decode)
 		mpixel := float64(r.Pixels) / 1e6
-		r.Speeds = append(r.Speeds, SpeedLine{run.backend, run.threads, enc, dec, mpixel / enc, mpixel / dec})
+		line := SpeedLine{run.backend, run.threads, enc, dec, mpixel / enc, mpixel / dec, nil, nil}
+		if len(run.encodeShare) > 0 {
+			e, d := median(run.encodeShare), median(run.decodeShare)
+			line.EncodeShare, line.DecodeShare = &e, &d
+		}
+		r.Speeds = append(r.Speeds, line)
 	}
 	return r, nil
 }
@@ -152,10 +165,14 @@ type speedRun struct {
 	threads        int
 	enc            *codec.Encoder
 	dec            *codec.Decoder
+	gauge          gauge
 	encode, decode []float64 // seconds of every timed round
-	bytes          int64
-	sum            [sha256.Size]byte // of all coded bytes and decoded pixels
-	buf            bytes.Buffer
+
+	encodeMACs, decodeMACs   float64   // of the networks, by pixel
+	encodeShare, decodeShare []float64 // of the peak, of every timed round
+	bytes                    int64
+	sum                      [sha256.Size]byte // of all coded bytes and decoded pixels
+	buf                      bytes.Buffer
 }
 
 func newSpeedRun(backend string, threads int, o codec.Options) (*speedRun, error) {
@@ -165,7 +182,7 @@ func newSpeedRun(backend string, threads int, o codec.Options) (*speedRun, error
 		return nil, err
 	}
 	dec := codec.NewDecoder(&codec.DecoderOptions{Models: models(o.Model), Threads: threads})
-	return &speedRun{backend: backend, threads: threads, enc: enc, dec: dec}, nil
+	return &speedRun{backend: backend, threads: threads, enc: enc, dec: dec, gauge: gauge{peaks: kernels.Peak()}}, nil
 }
 
 // do encodes and decodes all pictures once. The warm-up round is not timed but
@@ -177,13 +194,25 @@ func (s *speedRun) do(images []image.Image, warmup bool) error {
 	hash := sha256.New()
 	var encode, decode time.Duration
 	s.bytes = 0
+	// What the threads could have done instead, in encoding and in decoding.
+	var possible [2]float64
+	var pixels float64
+	peak := s.sampleFMA()
+	able := func(i int, d time.Duration) {
+		before := peak
+		peak = s.sampleFMA()
+		possible[i] += d.Seconds() * float64(s.threads) * (before + peak) / 2
+	}
 	for _, m := range images {
+		pixels += float64(m.Bounds().Dx()) * float64(m.Bounds().Dy())
 		s.buf.Reset()
 		start := time.Now()
 		if err := s.enc.Encode(&s.buf, m); err != nil {
 			return err
 		}
-		encode += time.Since(start)
+		spent := time.Since(start)
+		encode += spent
+		able(0, spent)
 		s.bytes += int64(s.buf.Len())
 		hash.Write(s.buf.Bytes())
 
@@ -192,15 +221,27 @@ func (s *speedRun) do(images []image.Image, warmup bool) error {
 		if err != nil {
 			return err
 		}
-		decode += time.Since(start)
+		spent = time.Since(start)
+		decode += spent
+		able(1, spent)
 		hashPixels(hash, got)
 	}
 	s.sum = [sha256.Size]byte(hash.Sum(nil))
 	if !warmup {
 		s.encode = append(s.encode, encode.Seconds())
 		s.decode = append(s.decode, decode.Seconds())
+		if peak > 0 {
+			s.encodeShare = append(s.encodeShare, 2*s.encodeMACs*pixels/possible[0])
+			s.decodeShare = append(s.decodeShare, 2*s.decodeMACs*pixels/possible[1])
+		}
 	}
 	return nil
+}
+
+// sampleFMA measures the peak of the core that it runs on.
+func (s *speedRun) sampleFMA() float64 {
+	defer lockClock()()
+	return s.gauge.sampleFMA()
 }
 
 // hashPixels adds the pixels of an image, in one layout for all types.
@@ -226,13 +267,20 @@ func (r *CodecResult) WriteTable(w io.Writer) error {
 	fmt.Fprintf(e, "model %s, quality %g: %d pictures, %.2f Mpixel, %.4f bpp, median of %d runs\n\n",
 		r.Model, r.Quality, len(r.Pictures), float64(r.Pixels)/1e6, 8*float64(r.Bytes)/float64(r.Pixels), r.Rounds)
 	t := tabwriter.NewWriter(e, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "backend\tthreads\tencode ms\tMpixel/s\tdecode ms\tMpixel/s\t")
+	fmt.Fprintln(t, "backend\tthreads\tencode ms\tMpixel/s\tof peak\tdecode ms\tMpixel/s\tof peak\t")
 	for _, s := range r.Speeds {
-		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.2f\t%.1f\t%.2f\t\n", s.Backend, s.Threads,
-			1e3*s.EncodeSeconds, s.EncodeMpixel, 1e3*s.DecodeSeconds, s.DecodeMpixel)
+		share := func(v *float64) string {
+			if v == nil {
+				return "-"
+			}
+			return fmt.Sprintf("%.0f %%", 100**v)
+		}
+		fmt.Fprintf(t, "%s\t%d\t%.1f\t%.2f\t%s\t%.1f\t%.2f\t%s\t\n", s.Backend, s.Threads,
+			1e3*s.EncodeSeconds, s.EncodeMpixel, share(s.EncodeShare), 1e3*s.DecodeSeconds, s.DecodeMpixel, share(s.DecodeShare))
 	}
 	t.Flush()
-	fmt.Fprint(e, "\nAll of them wrote the same bytes and decoded the same pixels.\n")
+	fmt.Fprint(e, "\nOf peak: the networks' multiply-adds, over the whole time, of what so many cores can do.\n")
+	fmt.Fprint(e, "All of them wrote the same bytes and decoded the same pixels.\n")
 	return e.err
 }
 

@@ -33,6 +33,13 @@ func TestCodec(t *testing.T) {
 	require.NotEmpty(t, r.Model)
 	for _, s := range r.Speeds {
 		require.Positive(t, s.EncodeMpixel)
+		switch s.Backend {
+		case "generic":
+			require.Nil(t, s.EncodeShare)
+		case "avx2", "avx512":
+			require.Positive(t, *s.EncodeShare)
+			require.Positive(t, *s.DecodeShare)
+		}
 		require.Positive(t, s.DecodeMpixel)
 		require.InEpsilon(t, float64(r.Pixels)/1e6, s.EncodeMpixel*s.EncodeSeconds, 1e-9)
 	}
