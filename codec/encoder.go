@@ -49,8 +49,7 @@ type Options struct {
 	// and what they do to the picture (rate-distortion-optimised quantisation),
 	// which takes hardly longer. 3 looks, beside, for tiles that the networks do
 	// not suit, such as those of screenshots, and codes them otherwise; this takes
-	// time, and the memory of all quantised latents of the picture, only where there
-	// may be some. 4 to 9 go on to refine the latents through the decoder's gradients,
+	// time only where there may be some. 4 to 9 go on to refine the latents through the decoder's gradients,
 	// in 3, 6, 12, 25, 50 and 120 rounds. A round takes about two and a half times as
 	// long as decoding. Refining holds the latents of the whole picture, before and
 	// after quantisation, and needs about 300 bytes for each pixel of a tile beside.
@@ -239,8 +238,11 @@ func (j *job) code(q quality, effort int, measure bool) (*coded, error) {
 		return nil, err
 	}
 	anyDoubt := slices.ContainsFunc(doubts, func(d doubt) bool { return d != noDoubt })
+	// Doubtful tiles of large pictures are drawn from their payloads instead, see replace.
+	cut := m.cutter(m.synthesis, h, w)
+	held := cut.whole || h*w <= heldBytes/(4*m.arch.M)
 	var back *latents
-	if measure || refine || anyDoubt {
+	if measure || refine || anyDoubt && held {
 		back = m.buffer()
 		defer m.buffers.Put(back)
 		back.reset(area{0, 0, w, h}, m.arch.M)
@@ -278,6 +280,10 @@ func (j *job) code(q quality, effort int, measure bool) (*coded, error) {
 	c.sse = out.squaredError(j.raster, whole)
 	return c, nil
 }
+
+// heldBytes bounds the dequantised latents of a picture that are held as a whole only
+// to look at single tiles. A variable only so that tests can do without them.
+var heldBytes = 64 << 20
 
 // draw returns the pixels that the networks make, inside rect, of the dequantised
 // latents of the whole picture.
@@ -406,8 +412,8 @@ func (m *Model) analyseAll(r *raster, threads int) (*latents, error) {
 
 // forTiles calls use, concurrently, with each tile of the picture's latents: of y,
 // or analysed piece by piece where that is nil; see area.go for the order. The
-// dequantised latents go to back unless that is nil. The tile's slices are reused
-// after use returns unless it takes them away.
+// dequantised latents go to back unless that is nil. The tile's slices are gone
+// after use returns, unless it takes them from the scratch.
 func (m *Model) forTiles(r *raster, y, back *latents, p *operatingPoint, threads int, use func(i int, t *Tile, s *tileScratch) error) ([]*Tile, error) {
 	h, w := r.latentSize()
 	cut := m.cutter(m.analysis, h, w)
@@ -443,7 +449,11 @@ func (m *Model) forTiles(r *raster, y, back *latents, p *operatingPoint, threads
 				if err != nil {
 					return err
 				}
-				return use(at, t, s)
+				err = use(at, t, s)
+				if s.k != nil { // still the scratch's, which the tile must not keep alive
+					t.Z, t.K, t.Index = nil, nil, nil
+				}
+				return err
 			})
 			if err != nil {
 				return nil, err

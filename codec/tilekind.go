@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"image"
+	"slices"
 
 	"github.com/aecodec/aecodec/format"
 )
@@ -199,15 +200,18 @@ func (j *job) doubt(t *Tile, p *operatingPoint) doubt {
 
 // replace codes doubtful tiles in another way where that is cheaper; c holds their
 // payloads as latents, back the dequantised latents of the whole picture, which
-// become 0 where a tile is replaced.
+// become 0 where a tile is replaced. Without back, which takes 5 bytes a pixel, a tile is
+// decoded from its payload and those of its neighbours: slower, if many are doubtful.
 func (j *job) replace(c *coded, tiles []*Tile, doubts []doubt, p *operatingPoint, back *latents) error {
 	var all *canvas // of networks that do not allow cutting
-	if cut := j.model.cutter(j.model.synthesis, back.y1, back.x1); cut.whole {
+	h, w := j.raster.latentSize()
+	if cut := j.model.cutter(j.model.synthesis, h, w); cut.whole {
 		var err error
 		if all, err = j.draw(image.Rect(0, 0, j.raster.w, j.raster.h), back); err != nil {
 			return err
 		}
 	}
+	payloads := &contents{grid: tileGrid(h, w), h: h, w: w, tiles: slices.Clone(c.tiles)}
 	for i, t := range tiles {
 		if doubts[i] == noDoubt {
 			continue
@@ -219,7 +223,13 @@ func (j *job) replace(c *coded, tiles []*Tile, doubts []doubt, p *operatingPoint
 		place, drawn := t.rect(j.raster.w, j.raster.h), all
 		if drawn == nil {
 			var err error
-			if drawn, err = j.draw(place, back); err != nil {
+			if back != nil {
+				drawn, err = j.draw(place, back)
+			} else {
+				drawn = newCanvas(place, j.raster.step == 1)
+				err = j.model.decodeTiles(payloads, p, drawn, j.threads)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -237,7 +247,7 @@ func (j *job) replace(c *coded, tiles []*Tile, doubts []doubt, p *operatingPoint
 			kind = c.tiles[i][0]
 		}
 		c.lossless = c.lossless && kind == tileLossless
-		if kind != tileLatents {
+		if kind != tileLatents && back != nil {
 			back.clear(t.area())
 		}
 	}

@@ -31,6 +31,7 @@ type app struct {
 
 	files  outputs
 	pixels *semaphore.Weighted // of maxPixels: pixels in work
+	memory memoryLimit
 }
 
 // run carries out one command line and returns the exit code. Whatever goes wrong is one line on stderr that names the file and

@@ -163,5 +163,9 @@ func (a *app) reserve(width, height int) (release func(), err error) {
 	if err := a.pixels.Acquire(a.ctx, n); err != nil {
 		return nil, errInterrupted
 	}
-	return func() { a.pixels.Release(n) }, nil
+	a.memory.add(n)
+	return func() {
+		a.memory.add(-n)
+		a.pixels.Release(n)
+	}, nil
 }

@@ -72,55 +72,16 @@ func newPNGLayout(m image.Image) (pngLayout, bool) {
 	return l, true
 }
 
-// writePNG writes the picture.
-func (l *pngLayout) writePNG(w io.Writer) error {
-	stride := l.w * l.size
-	rows := max(1, pngBand/(stride+1))
-	bands := (l.h + rows - 1) / rows
-	type band struct {
-		data bytes.Buffer
-		sum  uint32 // Adler-32
-		n    int    // bytes before compression
-	}
-	out := make([]band, bands)
-	errs := make([]error, bands)
-	next := make(chan int, bands)
-	for i := range bands {
-		next <- i
-	}
-	close(next)
-	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), bands) {
-		wg.Go(func() {
-			f := newPNGFilter(l)
-			z, err := flate.NewWriter(nil, pngLevel)
-			for i := range next {
-				if errs[i] = err; err != nil {
-					continue
-				}
-				b := &out[i]
-				b.data.Grow(rows * stride / 2)
-				z.Reset(&b.data)
-				raw := f.band(i*rows, min((i+1)*rows, l.h))
-				b.sum, b.n = adler32.Checksum(raw), len(raw)
-				if _, errs[i] = z.Write(raw); errs[i] != nil {
-					continue
-				}
-				if i == bands-1 {
-					errs[i] = z.Close()
-				} else {
-					errs[i] = z.Flush()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
+// pngPiece is a compressed band.
+type pngPiece struct {
+	data bytes.Buffer
+	sum  uint32 // Adler-32 of the filtered rows
+	n    int    // their bytes
+	err  error
+}
 
+// writePNG writes the picture. A few bands are in work at a time.
+func (l *pngLayout) writePNG(w io.Writer) error {
 	head := binary.BigEndian.AppendUint32(nil, uint32(l.w))
 	head = binary.BigEndian.AppendUint32(head, uint32(l.h))
 	head = append(head, 8, l.colour, 0, 0, 0)
@@ -130,10 +91,47 @@ func (l *pngLayout) writePNG(w io.Writer) error {
 	if err := writePNGChunk(w, "IHDR", head); err != nil {
 		return err
 	}
+
+	rows := max(1, pngBand/(l.w*l.size+1))
+	bands := (l.h + rows - 1) / rows
+	threads := min(runtime.GOMAXPROCS(0), bands)
+	type job struct {
+		band int
+		done chan *pngPiece
+	}
+	jobs := make(chan job)
+	var wg sync.WaitGroup
+	for range threads {
+		wg.Go(func() {
+			f := newPNGFilter(l)
+			z, err := flate.NewWriter(nil, pngLevel)
+			for j := range jobs {
+				piece := &pngPiece{err: err}
+				if err == nil {
+					raw := f.band(j.band*rows, min((j.band+1)*rows, l.h))
+					piece.compress(z, raw, j.band == bands-1)
+				}
+				j.done <- piece
+			}
+		})
+	}
+	defer wg.Wait()
+	defer close(jobs)
+
 	sum := uint32(1)
-	for i := range out {
-		b := &out[i]
-		sum = adlerCombine(sum, b.sum, b.n)
+	var waiting []chan *pngPiece // in the order of the bands
+	for i, next := 0, 0; i < bands; i++ {
+		for ; next < bands && next < i+2*threads; next++ {
+			done := make(chan *pngPiece, 1)
+			waiting = append(waiting, done)
+			jobs <- job{next, done}
+		}
+		piece := <-waiting[0]
+		waiting = waiting[1:]
+		if piece.err != nil {
+			return piece.err
+		}
+		sum = adlerCombine(sum, piece.sum, piece.n)
 		var before, after []byte
 		if i == 0 {
 			before = []byte{0x78, 0x01} // zlib: deflate, a window of 32 KiB, fast
@@ -141,11 +139,26 @@ func (l *pngLayout) writePNG(w io.Writer) error {
 		if i == bands-1 {
 			after = binary.BigEndian.AppendUint32(nil, sum)
 		}
-		if err := writePNGChunk(w, "IDAT", before, b.data.Bytes(), after); err != nil {
+		if err := writePNGChunk(w, "IDAT", before, piece.data.Bytes(), after); err != nil {
 			return err
 		}
 	}
 	return writePNGChunk(w, "IEND")
+}
+
+// compress compresses the filtered rows of a band.
+func (p *pngPiece) compress(z *flate.Writer, raw []byte, last bool) {
+	p.data.Grow(len(raw) / 2)
+	z.Reset(&p.data)
+	p.sum, p.n = adler32.Checksum(raw), len(raw)
+	if _, p.err = z.Write(raw); p.err != nil {
+		return
+	}
+	if last {
+		p.err = z.Close()
+	} else {
+		p.err = z.Flush()
+	}
 }
 
 func writePNGChunk(w io.Writer, kind string, parts ...[]byte) error {
