@@ -92,7 +92,7 @@ type PhotoConfig struct {
 // to decode and 11.6 to encode.
 func DefaultPhotoConfig() PhotoConfig {
 	return PhotoConfig{
-		M: 320, Z: 96, Anchors: 8, LambdaMin: 0.0004, LambdaMax: 0.4,
+		M: 320, Z: 96, Anchors: 8, LambdaMin: 0.00025, LambdaMax: 0.4,
 		AnalysisWidth8: 128, AnalysisWidth16: 192, AnalysisBlocks8: 3, AnalysisBlocks16: 4,
 		HyperWidth: 128, HyperExpand: 1024, ContextKern: 5,
 		SynthWidth16: 192, SynthWidth8: 96, SynthBlocks: 2, RenderBlocks: 2,

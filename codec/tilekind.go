@@ -115,10 +115,11 @@ func (r *raster) packed(t *Tile) (pix []uint32, w, h int) {
 const (
 	// doubtfulRepeats is the share of repeated pixels, and doubtfulNoise the
 	// energy of horizontal second differences relative to the error that a step
-	// of the transform leaves. A quarter of the photographs of the validation set
-	// are above the latter at quality 50.
+	// of the transform leaves. With 1 for the latter a quarter of the photographs
+	// were doubted at quality 50, and encoding took 1.4 times as long, for the same
+	// files.
 	doubtfulRepeats = 0.3
-	doubtfulNoise   = 1.
+	doubtfulNoise   = 4.
 	// preference is how much cheaper another kind has to be.
 	preference = 0.97
 	// probeRows is the distance of the rows that are looked at.
