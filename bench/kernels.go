@@ -116,6 +116,7 @@ func kernelCases() []kernelCase {
 	}
 	cases = append(cases, depthwise8Case(64, 96, 96))
 	cases = append(cases, flatCases()...)
+	cases = append(cases, sampleCases()...)
 	return append(cases, reduceCases()...)
 }
 
@@ -342,6 +343,26 @@ func flatCases() []kernelCase {
 			dd, ds := make([]float32, n), make([]float32, n)
 			return func(dst, x, y, _, _ []float32) { kernels.NormalBits(dst, dd, ds, x, y) }
 		}()),
+	}
+}
+
+// sampleCases are what is done to every sample of a picture beside the networks.
+func sampleCases() []kernelCase {
+	const n, shift, most = 3 << 12, 8, 63
+	sample := func(entry, name string, flops, read, written float64, fn func(dst, src []uint8, x, y []float32, k []int32)) kernelCase {
+		return kernelCase{
+			entry: entry, name: name, shape: fmt.Sprint(n), flops: flops * n, read: read * n, written: written * n,
+			make: func() func() {
+				dst, src, x, y, k := make([]uint8, 4*n), ints[uint8](3*n), floats(n), make([]float32, n), make([]int32, n)
+				return func() { fn(dst, src, x, y, k) }
+			},
+		}
+	}
+	return []kernelCase{
+		sample("dequantise", "Dequantise", 3, 16, 4, func(_, _ []uint8, x, y []float32, k []int32) { kernels.Dequantise(y, k, x, x, x) }),
+		sample("levels", "Levels", 0, 4, 1, func(dst, _ []uint8, x, _ []float32, _ []int32) { kernels.Levels(dst[:n], x, shift, most) }),
+		sample("sampleBytes", "SampleBytes", 3, 4, 1, func(dst, _ []uint8, x, _ []float32, _ []int32) { kernels.SampleBytes(dst[:n], x) }),
+		sample("opaque", "Opaque", 0, 3, 4, func(dst, src []uint8, _, _ []float32, _ []int32) { kernels.Opaque(dst, src) }),
 	}
 }
 

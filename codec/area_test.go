@@ -56,9 +56,10 @@ func TestJobs(t *testing.T) {
 
 	x := runWhole(t, m.synthesis, nn.Shape{H: h, W: w, C: m.arch.M}, y.data)
 	rect := image.Rect(0, 0, r.w, r.h)
+	var buf []byte
 	whole := newCanvas(rect, false)
 	for i := range h * LatentStride {
-		whole.store(0, i, x[i*w*LatentStride*3:][:w*LatentStride*3])
+		whole.store(0, i, x[i*w*LatentStride*3:][:w*LatentStride*3], &buf)
 	}
 	part := newCanvas(rect, false)
 	cut = m.cutter(m.synthesis, h, w)

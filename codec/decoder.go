@@ -442,10 +442,12 @@ func (m *Model) synthesise(dst *canvas, src *latents, cut *cutter, job area) err
 		return err
 	}
 	defer m.synthesis.end(rows)
+	s := m.scratch()
+	defer m.release(s)
 	from, to := (job.x0-x0)*LatentStride*3, (job.x1-x0)*LatentStride*3
 	for lo, hi := rows.Next(); lo < hi; lo, hi = rows.Next() {
 		for y := lo; y < hi; y++ {
-			dst.store(job.x0*LatentStride, y, rows.Row(0, y)[from:to])
+			dst.store(job.x0*LatentStride, y, rows.Row(0, y)[from:to], &s.line)
 		}
 	}
 	return nil

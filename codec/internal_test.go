@@ -7,6 +7,7 @@ import (
 
 	"github.com/aecodec/aecodec/codec/nn"
 	"github.com/aecodec/aecodec/format"
+	"github.com/aecodec/aecodec/kernels"
 	"github.com/stretchr/testify/require"
 )
 
@@ -208,6 +209,17 @@ func TestToByte(t *testing.T) {
 	require.EqualValues(t, 255, toByte(inf))
 	require.EqualValues(t, 0, toByte(-inf))
 	require.EqualValues(t, 255, toByte(math.MaxFloat32))
+
+	// Gray is drawn with it, colours with the kernel.
+	rng := rand.New(rand.NewPCG(8, 8))
+	x, b := make([]float32, 10000), make([]byte, 10000)
+	for i := range x {
+		x[i] = 1.2*rng.Float32() - 0.6
+	}
+	kernels.SampleBytes(b, x)
+	for i, v := range x {
+		require.Equal(t, b[i], toByte(v))
+	}
 }
 
 func TestNearest(t *testing.T) {

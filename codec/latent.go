@@ -177,12 +177,7 @@ func (p *operatingPoint) hyper(dst []float32, z []int32) {
 
 // dequantise writes yhat = (k + mean·ge)·gd.
 func (p *operatingPoint) dequantise(dst []float32, k []int32, mean []float32) {
-	ge, gd := p.ge[:len(dst)], p.gd[:len(dst)]
-	k, mean = k[:len(dst)], mean[:len(dst)]
-	for c := range dst {
-		mu := float32(mean[c] * ge[c])
-		dst[c] = (float32(k[c]) + mu) * gd[c]
-	}
+	kernels.Dequantise(dst, k[:len(dst)], mean[:len(dst)], p.ge[:len(dst)], p.gd[:len(dst)])
 }
 
 // maxLatent bounds the symbols that are written; it is far beyond the range of

@@ -3,6 +3,8 @@ package codec
 import (
 	"image"
 	"image/color"
+
+	"github.com/aecodec/aecodec/kernels"
 )
 
 // raster is a picture as the codec reads it, row by row: 8 bits, colour not
@@ -133,8 +135,7 @@ func (r *raster) load(dst []float32, x, y int, buf *[]byte) {
 	}
 }
 
-// toByte is round(255·(v+1/2)), halves up, clamped; NaN becomes 0. The
-// conversions keep the compiler from fusing, so that all machines agree.
+// toByte is kernels.SampleBytes of one number.
 func toByte(v float32) uint8 {
 	p := float32(float32(v+0.5)*255) + 0.5
 	if !(p >= 1) {
@@ -169,8 +170,8 @@ func (c *canvas) latentArea() area {
 }
 
 // store draws pixels of row y from column x on, three numbers each, as far as they
-// are on the canvas. Gray is the mean of the three.
-func (c *canvas) store(x, y int, src []float32) {
+// are on the canvas. Gray is the mean of the three. buf is working memory.
+func (c *canvas) store(x, y int, src []float32, buf *[]byte) {
 	x0, x1 := max(x, c.rect.Min.X), min(x+len(src)/3, c.rect.Max.X)
 	if y < c.rect.Min.Y || y >= c.rect.Max.Y || x0 >= x1 {
 		return
@@ -184,11 +185,9 @@ func (c *canvas) store(x, y int, src []float32) {
 		}
 		return
 	}
-	out := c.rgb.Pix[c.rgb.PixOffset(x0, y):][:4*(x1-x0)]
-	for i, j := 0, 0; i+3 < len(out) && j+2 < len(src); i, j = i+4, j+3 {
-		o, v := out[i:i+4:i+4], src[j:j+3:j+3]
-		o[0], o[1], o[2], o[3] = toByte(v[0]), toByte(v[1]), toByte(v[2]), 0xff
-	}
+	*buf = grow(*buf, len(src))
+	kernels.SampleBytes(*buf, src)
+	kernels.Opaque(c.rgb.Pix[c.rgb.PixOffset(x0, y):][:4*(x1-x0)], *buf)
 }
 
 // storeBytes is store for pixels that are bytes already. Gray is the mean of the
@@ -206,10 +205,7 @@ func (c *canvas) storeBytes(x, y int, src []uint8) {
 		}
 		return
 	}
-	out := c.rgb.Pix[c.rgb.PixOffset(x0, y):][:4*(x1-x0)]
-	for ; len(out) >= 4 && len(src) >= 3; out, src = out[4:], src[3:] {
-		out[0], out[1], out[2], out[3] = src[0], src[1], src[2], 0xff
-	}
+	kernels.Opaque(c.rgb.Pix[c.rgb.PixOffset(x0, y):][:4*(x1-x0)], src)
 }
 
 // storeAlpha sets the alpha of row y of the picture.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/aecodec/aecodec/format"
 	"github.com/aecodec/aecodec/kernels"
 )
 
@@ -138,13 +137,12 @@ func (s *scaleMap) at(b blend) (step []int32, bias []float32) {
 }
 
 // levels writes to dst [h·w·M] the table index of every symbol of an h×w tile:
-// the level, or format.Skip instead of 0. z holds the hyper-latent
-// [ceil(h/4)·ceil(w/4)·Z], every |zi| at most its limit. scratch is grown and
-// reused.
+// the level, or format.Skip, which is the 255 of kernels.Levels, instead of 0. z
+// holds the hyper-latent [ceil(h/4)·ceil(w/4)·Z], every |zi| at most its limit.
+// scratch is grown and reused.
 func (s *scaleMap) levels(dst []uint8, z []int32, h, w int, step []int32, bias []float32, scratch *scaleScratch) {
 	hz, wz := ceilDiv(h, HyperStride), ceilDiv(w, HyperStride)
 	columns := scaleBlock * s.m
-	shift := uint(s.shift) & 31 // known to the compiler to be in range
 	epilogue := kernels.Epilogue{Bias: bias}
 	// Rows of z are taken together while that is good for the matrix product.
 	batch := max(1, min(hz, 64/wz))
@@ -162,14 +160,7 @@ func (s *scaleMap) levels(dst []uint8, z []int32, h, w int, step []int32, bias [
 			acc := scratch.acc[(y/HyperStride-zy)*wz*columns:]
 			for x := range w {
 				from := acc[x/HyperStride*columns+(y%HyperStride*HyperStride+x%HyperStride)*s.m:][:s.m]
-				to := dst[(y*w+x)*s.m:][:s.m]
-				for c, v := range from {
-					level := min(int32(v)>>shift, ScaleLevels-1)
-					if level <= 0 {
-						level = format.Skip
-					}
-					to[c] = uint8(level)
-				}
+				kernels.Levels(dst[(y*w+x)*s.m:][:s.m], from, s.shift, ScaleLevels-1)
 			}
 		}
 	}

@@ -224,9 +224,10 @@ func TestKindsOfTilesInPieces(t *testing.T) {
 	}
 	require.Equal(t, []int{tileLatents, tileLossless, tileTransform, tileLatents}, kinds)
 	x := runWhole(t, model.synthesis, nn.Shape{H: c.h, W: c.w, C: y.m}, y.data)
+	var buf []byte
 	want := newCanvas(m.Rect, false)
 	for row := range c.h * LatentStride {
-		want.store(0, row, x[row*c.w*LatentStride*3:][:c.w*LatentStride*3])
+		want.store(0, row, x[row*c.w*LatentStride*3:][:c.w*LatentStride*3], &buf)
 	}
 	for i, tile := range c.grid {
 		require.NoError(t, want.paint(c.tiles[i], tile, W, H))

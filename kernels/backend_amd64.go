@@ -70,6 +70,11 @@ var avx2 = table{
 	depthwise8: depthwise8AVX2,
 	quantise:   quantiseAVX2,
 
+	dequantise:  dequantiseAVX2,
+	levels:      levelsAVX2,
+	sampleBytes: sampleBytesAVX2,
+	opaque:      opaqueAVX2,
+
 	sum:            sumAVX2,
 	sumSquares:     sumSquaresAVX2,
 	dot:            dotAVX2,
@@ -115,6 +120,10 @@ var avx512 = table{
 
 	depthwise8: depthwise8AVX512,
 	quantise:   quantiseAVX512,
+
+	dequantise:  dequantiseAVX512,
+	levels:      levelsAVX512,
+	sampleBytes: sampleBytesAVX512,
 
 	sum:            sumAVX512,
 	sumSquares:     sumSquaresAVX512,

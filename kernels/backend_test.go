@@ -117,6 +117,11 @@ func TestDispatch(t *testing.T) {
 	GEMM16(make([]int16, 8), 4, Pack16(4, 4, make([]int16, 16), 4), 2, out)
 	Depthwise8(make([]uint8, 8), make([]uint8, 4), make([]int16, 36), 1, 2, 4, 3, 3, out, 0, 1)
 	Quantise(make([]int16, 8), nil, a[:8], b[:4], make([]int16, 4))
+	samples := make([]uint8, 64)
+	Dequantise(a, make([]int32, 64), b, c, d)
+	Levels(samples, a, 8, 63)
+	SampleBytes(samples, a)
+	Opaque(samples[:4], make([]uint8, 3))
 	for i := range v.NumField() {
 		if v.Field(i).Kind() == reflect.Func {
 			require.True(t, called[v.Type().Field(i).Name], "no driver called %s", v.Type().Field(i).Name)

@@ -42,6 +42,11 @@ var generic = table{
 	depthwise8: depthwise8Generic,
 	quantise:   quantiseGeneric,
 
+	dequantise:  dequantiseGeneric,
+	levels:      levelsGeneric,
+	sampleBytes: sampleBytesGeneric,
+	opaque:      opaqueGeneric,
+
 	sum:            sumGeneric,
 	sumSquares:     sumSquaresGeneric,
 	dot:            dotGeneric,

@@ -69,6 +69,12 @@ type table struct {
 	depthwise8    func(*dw8Args)
 	quantise      func(*quantiseArgs)
 
+	// What is done to every sample beside the networks, see samples.go.
+	dequantise  func(dst []float32, k []int32, mean, scale, gain []float32)
+	levels      func(dst []uint8, x []float32, shift, most int)
+	sampleBytes func(dst []uint8, x []float32)
+	opaque      func(dst, src []uint8)
+
 	// Reductions over 64 strided accumulators and a fixed tree.
 	sum, sumSquares     func(x []float32) float32
 	dot, sumSquaredDiff func(a, b []float32) float32

@@ -38,6 +38,7 @@ var topics = []topic{
 	{"int8", writeInt8},
 	{"depthwise8", writeDepthwise8},
 	{"quantise", writeQuantise},
+	{"samples", writeSamples},
 	{"peak", writePeak},
 }
 
