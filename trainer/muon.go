@@ -29,6 +29,7 @@ const (
 type muonMatrix struct {
 	lo, k, n int     // where it begins in the flat slice, and its sides
 	rate     float32 // multiplies the learning rate
+	sender   bool    // see group
 
 	u             []float32 // k×n, the update
 	x             []float32 // s×l, s the shorter side and l the longer one
@@ -37,10 +38,10 @@ type muonMatrix struct {
 	square        *kernels.Packed
 }
 
-func newMuonMatrix(lo, k, n int) *muonMatrix {
+func newMuonMatrix(lo, k, n int, sender bool) *muonMatrix {
 	s, l := min(k, n), max(k, n)
 	return &muonMatrix{
-		lo: lo, k: k, n: n, rate: muonRMS * float32(math.Sqrt(float64(l))),
+		lo: lo, k: k, n: n, sender: sender, rate: muonRMS * float32(math.Sqrt(float64(l))),
 		u: make([]float32, k*n), x: make([]float32, k*n), gram: make([]float32, s*s), squared: make([]float32, s*s),
 		wide: kernels.NewPacked(s, l), tall: kernels.NewPacked(l, s), square: kernels.NewPacked(s, s),
 	}
@@ -79,6 +80,9 @@ func (mm *muonMatrix) orthogonalise() {
 // turnMatrices updates matrices by Muon.
 func (s *state) turnMatrices(lo, hi int) {
 	for _, mm := range s.matrices[lo:hi] {
+		if s.held(mm.sender) {
+			continue
+		}
 		end := mm.lo + mm.k*mm.n
 		w, g, m := s.weights.flat[mm.lo:end], s.grads.flat[mm.lo:end], s.m.flat[mm.lo:end]
 		if s.params.GradScale != 1 {

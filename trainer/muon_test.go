@@ -12,7 +12,7 @@ func TestOrthogonalise(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, sides := range [][2]int{{16, 16}, {16, 40}, {48, 20}} {
 		k, n := sides[0], sides[1]
-		mm := newMuonMatrix(0, k, n)
+		mm := newMuonMatrix(0, k, n, false)
 		for i := range mm.u {
 			// Columns of very different size: singular values over two decades.
 			mm.u[i] = float32(rng.NormFloat64() * math.Pow(100, float64(i%n)/float64(n)))
@@ -51,7 +51,7 @@ func TestOrthogonalise(t *testing.T) {
 		require.Positive(t, dot) // the same way round
 	}
 
-	zero := newMuonMatrix(0, 16, 16)
+	zero := newMuonMatrix(0, 16, 16, false)
 	zero.orthogonalise()
 	require.Equal(t, make([]float32, 16*16), zero.u)
 }

@@ -302,6 +302,7 @@ func (r *run) trainStep(b *batch) error {
 	if b.step >= cfg.Steps-cfg.HardSteps {
 		mode = hard
 	}
+	s.receiverOnly = mode == hard
 	s.clearGrads(cfg.Threads)
 	loss, err := g.evaluate(b.x, b.t, mode, b.step)
 	if err != nil {

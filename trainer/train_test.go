@@ -195,6 +195,31 @@ func TestShortRun(t *testing.T) {
 	require.FileExists(t, strings.TrimSuffix(cfg.Out, ".aem")+".png")
 }
 
+// TestRoundedStepsLeaveTheEncoderAlone: what decides on the symbols learns as long as
+// there is noise, the rest to the end.
+func TestRoundedStepsLeaveTheEncoderAlone(t *testing.T) {
+	cfg := tinyConfig(t)
+	cfg.Steps, cfg.HardSteps = 4, 4
+	cfg.Checkpoint = t.TempDir()
+	require.NoError(t, Train(t.Context(), cfg, nil))
+	rounded, _, err := readCheckpoint(checkpointPath(cfg.Checkpoint))
+	require.NoError(t, err)
+	cfg.HardSteps, cfg.Checkpoint = 0, t.TempDir()
+	require.NoError(t, Train(t.Context(), cfg, nil))
+	noisy, _, err := readCheckpoint(checkpointPath(cfg.Checkpoint))
+	require.NoError(t, err)
+	start, err := loadWeights(cfg.Init, cfg.Arch)
+	require.NoError(t, err)
+	for name, p := range start {
+		if sendersOwn(name) {
+			require.Equal(t, p.Data, rounded[name].Data, name)
+			require.NotEqual(t, p.Data, noisy[name].Data, name)
+		} else {
+			require.NotEqual(t, p.Data, rounded[name].Data, name)
+		}
+	}
+}
+
 // TestResumeTranspose: a resumed run sees crops as its checkpoint says, which
 // may be from before there was a choice.
 func TestResumeTranspose(t *testing.T) {
