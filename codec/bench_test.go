@@ -48,7 +48,7 @@ func BenchmarkLoadModel(b *testing.B) {
 	}{{"full", format.ReadModel}, {"decoder", format.ReadDecoder}} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
-				_, err := embedded()[0].read(c.read)
+				_, err := embedded[0].read(c.read)
 				require.NoError(b, err)
 			}
 		})

@@ -229,7 +229,10 @@ func loadModel(r io.Reader, read func(io.Reader, *format.Limits) (*format.ModelF
 
 // newModel is the one way to a Model, from training as from a file.
 func newModel(file *format.ModelFile) (*Model, error) {
-	m := &Model{file: file, print: file.Fingerprint(), arch: new(Arch), params: nn.Params{}}
+	m := &Model{file: file, arch: new(Arch), params: nn.Params{}}
+	// A receiver waits for the model: hashing it goes on beside the rest.
+	fingerprint := make(chan [16]byte, 1)
+	go func() { fingerprint <- file.Fingerprint() }()
 	var other struct{ Kind string } // what models of package record have
 	if json.Unmarshal(file.Description, &other); other.Kind != "" {
 		return nil, fmt.Errorf("codec: model %q: is for %s, not for pictures", file.Name, other.Kind)
@@ -262,6 +265,7 @@ func newModel(file *format.ModelFile) (*Model, error) {
 	if err := m.load(file); err != nil {
 		return nil, fmt.Errorf("codec: model %q: %w", file.Name, err)
 	}
+	m.print = <-fingerprint
 	return m, nil
 }
 
@@ -289,17 +293,44 @@ func (m *Model) loadNetworks(names []string, t *tensorReader) error {
 	return t.err
 }
 
+// load takes weights and tables, side by side.
 func (m *Model) load(file *format.ModelFile) error {
-	a := m.arch
+	weights := make(chan error, 1)
+	go func() { weights <- m.loadWeights(file) }()
 	t := newTensorReader(file.Decoder)
-	if err := m.loadNetworks(decoderNetworks, t); err != nil {
+	tables := m.loadTables(t)
+	if err := <-weights; err != nil {
+		return err
+	}
+	if tables != nil {
+		return tables
+	}
+
+	a := m.arch
+	m.features = a.Network(Context).Inputs[0].C
+	m.hyperSynthesis = newProgram(a.Network(HyperSynthesis), m.params, HyperStride)
+	m.context = newProgram(a.Network(Context), m.params, 1)
+	m.synthesis = newProgram(a.Network(Synthesis), m.params, 1)
+	if err := m.loadIntegers(t); err != nil {
 		return err
 	}
 	if a.HasEncoder() {
-		if err := m.loadNetworks(encoderNetworks, newTensorReader(file.Encoder)); err != nil {
-			return err
-		}
+		m.analysis = newProgram(a.Network(Analysis), m.params, 1./LatentStride)
+		m.hyperAnalysis = newProgram(a.Network(HyperAnalysis), m.params, 1)
 	}
+	return nil
+}
+
+func (m *Model) loadWeights(file *format.ModelFile) error {
+	if err := m.loadNetworks(decoderNetworks, newTensorReader(file.Decoder)); err != nil || !m.arch.HasEncoder() {
+		return err
+	}
+	return m.loadNetworks(encoderNetworks, newTensorReader(file.Encoder))
+}
+
+// loadTables takes gains and what the entropy coder needs.
+func (m *Model) loadTables(t *tensorReader) error {
+	a := m.arch
 	m.gainEnc = t.floats(GainEnc, a.Anchors, a.M)
 	m.gainDec = t.floats(GainDec, a.Anchors, a.M)
 	step := t.ints(tensorHyperStep, a.Anchors, a.Z)
@@ -338,18 +369,6 @@ func (m *Model) load(file *format.ModelFile) error {
 		}
 		return out
 	})
-
-	m.features = a.Network(Context).Inputs[0].C
-	m.hyperSynthesis = newProgram(a.Network(HyperSynthesis), m.params, HyperStride)
-	m.context = newProgram(a.Network(Context), m.params, 1)
-	m.synthesis = newProgram(a.Network(Synthesis), m.params, 1)
-	if err := m.loadIntegers(t); err != nil {
-		return err
-	}
-	if a.HasEncoder() {
-		m.analysis = newProgram(a.Network(Analysis), m.params, 1./LatentStride)
-		m.hyperAnalysis = newProgram(a.Network(HyperAnalysis), m.params, 1)
-	}
 	return nil
 }
 

@@ -1,61 +1,81 @@
 package codec
 
 import (
-	"embed"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"github.com/aecodec/aecodec/format"
 )
 
-//go:embed models/*.aem
-var modelFiles embed.FS
+var (
+	//go:embed models/photo.aem
+	photoFile string
+	//go:embed models/photo-ssim.aem
+	photoSSIMFile string
+)
 
 // embeddedModel is a model that is part of the program. Until somebody encodes
 // only its decoder is loaded, which takes a little more than half the time.
 type embeddedModel struct {
 	name string
+	file string
 
 	sync.Mutex
 	full, decoder *Model
 }
 
-// embedded are these models, the default first.
-var embedded = sync.OnceValue(func() []*embeddedModel {
-	files, err := modelFiles.ReadDir("models")
-	if err != nil {
-		panic(err) // the folder is part of the program
-	}
-	var all []*embeddedModel
-	for _, f := range files {
-		all = append(all, &embeddedModel{name: strings.TrimSuffix(f.Name(), ".aem")})
-	}
-	slices.SortStableFunc(all, func(a, b *embeddedModel) int {
-		return strings.Compare(strings.TrimPrefix(a.name, defaultModel), strings.TrimPrefix(b.name, defaultModel))
-	})
-	return all
-})
-
 const defaultModel = "photo"
 
-// open returns the file, which is read in place: ReadFile would copy it.
-func (e *embeddedModel) open() (fs.File, error) { return modelFiles.Open("models/" + e.name + ".aem") }
+// embedded are these models, the default first.
+var embedded = []*embeddedModel{
+	{name: defaultModel, file: photoFile},
+	{name: defaultModel + "-ssim", file: photoSSIMFile},
+}
+
+// lender reads a file that is part of the program, in place. Nobody can write to
+// it.
+type lender struct{ left string }
+
+var _ format.Lender = (*lender)(nil)
+
+func (l *lender) Read(p []byte) (int, error) {
+	n := copy(p, l.left)
+	l.left = l.left[n:]
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (l *lender) ReadByte() (byte, error) {
+	if l.left == "" {
+		return 0, io.EOF
+	}
+	b := l.left[0]
+	l.left = l.left[1:]
+	return b, nil
+}
+
+func (l *lender) Lend(n int) []byte {
+	if n > len(l.left) {
+		return nil
+	}
+	b := unsafe.Slice(unsafe.StringData(l.left), n)
+	l.left = l.left[n:]
+	return b
+}
 
 // read reads the model with one of format's functions.
 func (e *embeddedModel) read(read func(io.Reader, *format.Limits) (*format.ModelFile, error)) (*Model, error) {
-	f, err := e.open()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return loadModel(f, read)
+	return loadModel(&lender{left: e.file}, read)
 }
 
 // load returns the model.
@@ -93,7 +113,7 @@ func (e *embeddedModel) loadDecoder() (*Model, error) {
 // the default first.
 func EmbeddedModels() []string {
 	var names []string
-	for _, e := range embedded() {
+	for _, e := range embedded {
 		names = append(names, e.name)
 	}
 	return names
@@ -102,7 +122,7 @@ func EmbeddedModels() []string {
 // EmbeddedModel returns the embedded model of that name. It is loaded on first
 // use and shared from then on.
 func EmbeddedModel(name string) (*Model, error) {
-	for _, e := range embedded() {
+	for _, e := range embedded {
 		if e.name == name {
 			return e.load()
 		}
@@ -118,7 +138,7 @@ func DefaultModel() (*Model, error) { return EmbeddedModel(defaultModel) }
 func findEmbedded(h *format.Header) (*Model, error) {
 	var failed error
 	for _, named := range []bool{true, false} {
-		for _, e := range embedded() {
+		for _, e := range embedded {
 			if (e.name == h.Model) != named {
 				continue
 			}

@@ -156,22 +156,9 @@ func (cr *chunkReader) data(h chunkHeader, limit int64) ([]byte, error) {
 	if h.length > uint64(max(limit, 0)) {
 		return nil, fail(ErrLimit, h.what, "%d bytes, limit %d", h.length, limit)
 	}
-	// Memory grows with what has arrived, not with what was announced, unless
-	// the reader is known to hold that much.
-	n := int(h.length)
-	data := make([]byte, min(n, 1<<16))
-	if l, ok := cr.r.(interface{ Len() int }); ok && l.Len() >= n {
-		data = make([]byte, n)
-	}
-	for at := 0; ; {
-		m, err := io.ReadFull(cr.r, data[at:])
-		if err != nil {
-			return nil, readError(h.what, err)
-		}
-		if at += m; at == n {
-			break
-		}
-		data = append(data, make([]byte, min(n-at, at))...)
+	data, err := cr.take(int(h.length))
+	if err != nil {
+		return nil, readError(h.what, err)
 	}
 	var crc [4]byte
 	if _, err := io.ReadFull(cr.r, crc[:]); err != nil {
@@ -182,6 +169,40 @@ func (cr *chunkReader) data(h chunkHeader, limit int64) ([]byte, error) {
 		return nil, fail(ErrChecksum, h.what, "checksum mismatch")
 	}
 	return data, nil
+}
+
+// Lender is a reader that may lend its bytes instead of copying them.
+type Lender interface {
+	io.Reader
+	io.ByteReader
+	// Lend returns the next n bytes, which are never written to afterwards, or nil
+	// if there are not so many.
+	Lend(n int) []byte
+}
+
+// take reads n bytes.
+func (cr *chunkReader) take(n int) ([]byte, error) {
+	if l, ok := cr.r.(Lender); ok {
+		if data := l.Lend(n); data != nil {
+			return data, nil
+		}
+	}
+	// Memory grows with what has arrived, not with what was announced, unless
+	// the reader is known to hold that much.
+	data := make([]byte, min(n, 1<<16))
+	if l, ok := cr.r.(interface{ Len() int }); ok && l.Len() >= n {
+		data = make([]byte, n)
+	}
+	for at := 0; ; {
+		m, err := io.ReadFull(cr.r, data[at:])
+		if err != nil {
+			return nil, err
+		}
+		if at += m; at == n {
+			return data, nil
+		}
+		data = append(data, make([]byte, min(n-at, at))...)
+	}
 }
 
 func eof(err error) bool {

@@ -64,6 +64,7 @@ of a series are joined in CSV, WAV and raw samples. With one input and a folder 
 }
 
 func (a *app) decode(args []string, f *decodeFlags) error {
+	prepareHeap()
 	extension := ".png"
 	if f.format != "" {
 		extension = "." + f.format

@@ -185,6 +185,7 @@ func parseBytes(s string) (int64, error) {
 }
 
 func (a *app) encode(args []string, f *encodeFlags) error {
+	prepareHeap()
 	name, err := tunedModel(f.model, f.tune)
 	if err != nil {
 		return err
