@@ -160,7 +160,7 @@ func (q *quantiser) run(ranges map[string]*Range) (*Integers, error) {
 
 const (
 	byteUnit  = 64    // kernels.ByteUnit
-	wordReach = 32767 // what 16-bit results reach at most; with the least multiplier, half of it
+	wordReach = 20000 // 16-bit results reach 32767, but with the least multiplier half of it: what lost least PSNR of 8,192 to 32,767
 )
 
 // chooseSteps sets the steps: bytes span the range of the channel, of the wider
@@ -358,7 +358,11 @@ func (q *quantiser) layer(l *Layer, x, y int) (*IntLayer, error) {
 	}
 	for j := range f.cout {
 		out := q.step[y][j]
-		unit := max(f.unit(j), out/(1<<30))
+		// Finer sums than these change no result, and their rounding needs room.
+		unit := max(f.unit(j), out/(1<<24))
+		if f.bias != nil {
+			unit = max(unit, math.Abs(float64(f.bias[j]))/(1<<29))
+		}
 		acc := 0.0
 		for k := range f.rows {
 			v := math.RoundToEven(f.weight[k*f.cout+j] / unit)
