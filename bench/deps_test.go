@@ -50,7 +50,7 @@ var rooms = []room{
 	},
 	{
 		dir: "bench", within: []string{"trainer", "codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},
-		outside: []string{"github.com/viterin/vek", "golang.org/x/sync", "golang.org/x/sys", "gonum.org/v1/gonum"},
+		outside: []string{"github.com/klauspost/compress", "github.com/viterin/vek", "golang.org/x/sync", "golang.org/x/sys", "gonum.org/v1/gonum"},
 	},
 	{
 		dir: "cmd", within: []string{"bench", "trainer", "codec", "codec/nn", "codec/picture", "codec/record", "format", "kernels"},

@@ -21,13 +21,13 @@ func (a *app) benchCommand() *cli.Command {
 		Short: "Measure rate and distortion, and speed from kernels to training",
 		Run: func(cmd *cli.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("unknown benchmark %q: use rd, robust, codec, kernels, layers, train or recipes", args[0])
+				return usagef("unknown benchmark %q: use rd, robust, codec, kernels, layers, train, recipes, records or embeddings", args[0])
 			}
-			return usagef("name a benchmark: rd, robust, codec, kernels, layers, train or recipes")
+			return usagef("name a benchmark: rd, robust, codec, kernels, layers, train, recipes, records or embeddings")
 		},
 	}
 	cmd.AddCommand(a.benchRDCommand(), a.benchRobustCommand(), a.benchCodecCommand(), a.benchKernelsCommand(), a.benchLayersCommand(),
-		a.benchTrainCommand(), a.benchRecipesCommand(), a.benchReportCommand())
+		a.benchTrainCommand(), a.benchRecipesCommand(), a.benchRecordsCommand(), a.benchEmbeddingsCommand(), a.benchReportCommand())
 	return cmd
 }
 

@@ -226,6 +226,9 @@ func Project(rows []float32, n, threads int) ([][2]float64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("explore: map: %w", err)
 	}
+	if len(p.Values) < 2 {
+		return nil, fmt.Errorf("explore: a map of records of %d numbers needs more than %d of them", n, count)
+	}
 	y := p.Project(x, 2)
 	out := make([][2]float64, count)
 	for i := range out {
@@ -266,8 +269,8 @@ func Sample(m *record.Model, like *record.Set, n int, seed uint64, threads int) 
 	for i := range n {
 		row := out[i*size : (i+1)*size]
 		sum := slices.Clone(p.Mean)
-		for k, v := range row {
-			length := float64(v) * math.Sqrt(max(p.Values[k], 0))
+		for k, variance := range p.Values {
+			length := float64(row[k]) * math.Sqrt(max(variance, 0))
 			for c := range sum {
 				sum[c] += float64(length * p.Basis[k*size+c])
 			}

@@ -16,18 +16,20 @@ type PCA struct {
 	Basis  []float64 // the components as rows of N numbers
 }
 
-// maxPCA bounds the numbers of a sample: the time grows with their cube.
+// maxPCA bounds the numbers of a sample, or the number of samples if that is
+// smaller: the time grows with their cube.
 const maxPCA = 4096
 
 // covarianceBlock is how many samples are multiplied in float32 before their
 // products are added up in float64.
 const covarianceBlock = 1024
 
-// NewPCA finds all components of samples.
+// NewPCA finds all components of samples; of samples of very many numbers, at
+// most one less than there are samples.
 func NewPCA(x *nn.Tensor, threads int) (*PCA, error) {
 	n := x.Shape().Len()
-	if n > maxPCA {
-		return nil, fmt.Errorf("fit: principal components of %d numbers: want %d or fewer", n, maxPCA)
+	if min(n, x.N) > maxPCA {
+		return nil, fmt.Errorf("fit: principal components of %d samples of %d numbers: want %d or fewer of either", x.N, n, maxPCA)
 	}
 	p := &PCA{Mean: make([]float64, n)}
 	for i := range x.N {
@@ -37,6 +39,9 @@ func NewPCA(x *nn.Tensor, threads int) (*PCA, error) {
 	}
 	for k := range p.Mean {
 		p.Mean[k] /= float64(x.N)
+	}
+	if n > maxPCA {
+		return p, p.fromSamples(x, threads)
 	}
 	cov := make([]float64, n*n)
 	product := make([]float32, n*n)
@@ -63,6 +68,53 @@ func NewPCA(x *nn.Tensor, threads int) (*PCA, error) {
 		return nil, fmt.Errorf("fit: principal components: %w", err)
 	}
 	return p, nil
+}
+
+// fromSamples finds the components from the products of samples with each other,
+// of which there are fewer than of numbers: where X·Xᵀ·u = v·u, Xᵀ·u is an
+// eigenvector of Xᵀ·X to the same value ("snapshots", Sirovich 1987).
+func (p *PCA) fromSamples(x *nn.Tensor, threads int) error {
+	n, rows := len(p.Mean), make([][]float64, x.N)
+	for i := range rows {
+		rows[i] = make([]float64, n)
+		for k, v := range x.Image(i) {
+			rows[i][k] = float64(v) - p.Mean[k]
+		}
+	}
+	gram := make([]float64, x.N*x.N)
+	kernels.For(threads, x.N, 4, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			for j, b := range rows {
+				sum := 0.0
+				for k, a := range rows[i] {
+					sum += float64(a * b[k])
+				}
+				gram[i*x.N+j] = sum / float64(max(x.N-1, 1))
+			}
+		}
+	})
+	values, vectors, err := trainer.SymmetricEigen(gram, x.N, threads)
+	if err != nil {
+		return fmt.Errorf("fit: principal components: %w", err)
+	}
+	// The mean takes one dimension; what equal samples take has no direction.
+	for c := 0; c < x.N-1 && values[c] > values[0]*1e-10; c++ {
+		axis := make([]float64, n)
+		for i, row := range rows {
+			for k, v := range row {
+				axis[k] += float64(vectors[c*x.N+i] * v)
+			}
+		}
+		squares := 0.0
+		for _, v := range axis {
+			squares += float64(v * v)
+		}
+		for k := range axis {
+			axis[k] /= math.Sqrt(squares)
+		}
+		p.Values, p.Basis = append(p.Values, values[c]), append(p.Basis, axis...)
+	}
+	return nil
 }
 
 func (p *PCA) centred(x *nn.Tensor) *nn.Tensor {

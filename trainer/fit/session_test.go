@@ -168,6 +168,38 @@ func TestNormals(t *testing.T) {
 	require.NotEqual(t, NewStream(1, "a").Uint64(), NewStream(1, "b").Uint64())
 }
 
+// TestPCAOfLongSamples: found from the samples' products, the components are
+// orthonormal, rebuild the samples, and have the variances of the coordinates.
+func TestPCAOfLongSamples(t *testing.T) {
+	x := Normals(7, nn.Shape{H: 1, W: 1, C: maxPCA + 10}, 1, 1, "long")
+	p, err := NewPCA(x, 2)
+	require.NoError(t, err)
+	require.Len(t, p.Values, 6)
+	n := x.C
+	for i := range 6 {
+		for k := range i + 1 {
+			dot := 0.0
+			for c := range n {
+				dot += p.Basis[i*n+c] * p.Basis[k*n+c]
+			}
+			want := 0.0
+			if i == k {
+				want = 1
+			}
+			require.InDelta(t, want, dot, 1e-9)
+		}
+	}
+	require.InDelta(t, 0, p.MSE(x, 6), 1e-4)
+	y, variance := p.Project(x, 6), 0.0
+	for i := range x.N {
+		variance += float64(y.Image(i)[2]) * float64(y.Image(i)[2])
+	}
+	require.InEpsilon(t, p.Values[2], variance/6, 1e-4)
+
+	_, err = NewPCA(nn.NewTensor(maxPCA+1, 1, 1, maxPCA+1), 1)
+	require.ErrorContains(t, err, "4096")
+}
+
 // TestPCA: points of a space of three dimensions are rebuilt from three
 // components, and not from two.
 func TestPCA(t *testing.T) {

@@ -1,23 +1,35 @@
 package recipes
 
 import (
+	"fmt"
+
 	"github.com/aecodec/aecodec/codec/nn"
 	"github.com/aecodec/aecodec/codec/record"
 	"github.com/aecodec/aecodec/trainer/fit"
 )
 
 // Dense is the simplest autoencoder: one hidden layer that is narrower than the
-// record.
+// record. The deep network has two wider ones on either side of it, and codes
+// better for a larger decoder.
 var Dense = Recipe{
-	Name:     "dense",
-	Summary:  "one hidden layer: 784-32-784 for MNIST, ReLU and sigmoid, binary cross-entropy",
-	Wants:    "records of any shape; binary cross-entropy for bytes, squared error for other values",
-	Defaults: Settings{Schedule: fit.Schedule{Epochs: 50, Batch: 256, LR: 4e-3}, Latents: 32},
+	Name:    "dense",
+	Summary: "one hidden layer: 784-32-784 for MNIST, ReLU and sigmoid, binary cross-entropy",
+	Wants:   "records of any shape; binary cross-entropy for bytes, squared error for other values",
+	Defaults: Settings{Schedule: fit.Schedule{Epochs: 50, Batch: 256, LR: 4e-3}, Latents: 32,
+		Network: "single"},
 	run: func(j *Job) (*Result, error) {
 		d := j.Train.Dims()
-		enc := newStack("encoder", d.C).op(nn.OpFlatten).dense(nn.OpReLU, j.Latents).build()
-		dec := newStack("decoder", j.Latents).dense("", d.Len()).shape(d).build()
-		return j.autoencoder(enc, dec, 0.0935)
+		enc, dec := newStack("encoder", d.C).op(nn.OpFlatten), newStack("decoder", j.Latents)
+		switch j.Network {
+		case "single":
+			enc.dense(nn.OpReLU, j.Latents)
+		case "deep":
+			enc.dense(nn.OpReLU, 4*j.Latents, 2*j.Latents).dense("", j.Latents)
+			dec.dense(nn.OpReLU, 2*j.Latents, 4*j.Latents)
+		default:
+			return nil, fmt.Errorf("unknown network %q: there are single and deep", j.Network)
+		}
+		return j.autoencoder(enc.build(), dec.dense("", d.Len()).shape(d).build(), 0.0935)
 	},
 }
 
@@ -37,7 +49,9 @@ func (j *Job) autoencoder(enc, dec *nn.Network, goal float64) (*Result, error) {
 	if err := j.Reconstruct("autoencoder", nets, x.N, loss, j.Schedule, j.Same(x)); err != nil {
 		return nil, err
 	}
-	res := &Result{Models: []Model{j.model(nets, logits, scale)}}
+	m := j.model(nets, logits, scale)
+	m.AnyBasis = true
+	res := &Result{Models: []Model{m}}
 	if j.Test == nil {
 		return res, nil
 	}

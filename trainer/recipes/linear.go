@@ -1,6 +1,8 @@
 package recipes
 
 import (
+	"fmt"
+
 	"github.com/aecodec/aecodec/codec/nn"
 	"github.com/aecodec/aecodec/trainer/fit"
 )
@@ -11,7 +13,7 @@ import (
 var Linear = Recipe{
 	Name:     "linear",
 	Summary:  "linear activations: as good as PCA, and the same subspace",
-	Wants:    "records of any shape of up to 4096 values",
+	Wants:    "records of any shape; of those of more than 4096 values, at most as many",
 	Defaults: Settings{Schedule: fit.Schedule{Epochs: 30, Batch: 256, LR: 2e-3}, Latents: 32},
 	run: func(j *Job) (*Result, error) {
 		d := j.Train.Dims()
@@ -26,13 +28,18 @@ var Linear = Recipe{
 		if err := j.Reconstruct("autoencoder", nets, x.N, fit.MSE, j.Schedule, j.Same(x)); err != nil {
 			return nil, err
 		}
-		res := &Result{Models: []Model{j.model(nets, false, scale)}}
+		m := j.model(nets, false, scale)
+		m.AnyBasis = true
+		res := &Result{Models: []Model{m}}
 		if j.Test == nil {
 			return res, nil
 		}
 		p, err := fit.NewPCA(x, j.Threads)
 		if err != nil {
 			return nil, err
+		}
+		if len(p.Values) < j.Latents {
+			return nil, fmt.Errorf("%d records have %d principal components, fewer than %d", j.Train.N, len(p.Values), j.Latents)
 		}
 		x = scale.apply(j.Test)
 		y, err := nets.Run(x)

@@ -18,6 +18,9 @@ type Model struct {
 	Params           nn.Params
 	Scale            Scale
 	Train            *record.Set
+	// AnyBasis is set where nothing was asked of the latents, so that Build may
+	// choose the basis that codes best.
+	AnyBasis bool
 }
 
 // model returns the model of a trained pair. The loss of logits knows the
@@ -46,23 +49,18 @@ const quantisationShare = 0.1
 
 // Build makes the model that goes into a file.
 func (m *Model) Build(recipe string, card record.Card, threads int) (*record.Model, error) {
-	e, err := nn.Compile(m.Encoder, m.Params)
-	if err != nil {
-		return nil, fmt.Errorf("recipes: %w", err)
-	}
-	d, err := nn.Compile(m.Decoder, m.Params)
-	if err != nil {
-		return nil, fmt.Errorf("recipes: %w", err)
-	}
 	x := m.Scale.apply(m.Train.Slice(0, min(m.Train.N, maxPriorRecords)))
-	z, err := fit.RunProgram(e, threads, x)
+	z, decode, err := m.compile(x, threads)
+	if err == nil && m.AnyBasis {
+		if m, err = m.turned(z, decode, threads); err == nil {
+			z, decode, err = m.compile(x, threads)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("recipes: %w", err)
 	}
 	n := min(x.N, maxStepRecords)
-	steps, err := quantisationSteps(fit.Window(z, 0, n), fit.Window(x, 0, n), func(z *nn.Tensor) (*nn.Tensor, error) {
-		return fit.RunProgram(d, threads, z)
-	})
+	steps, err := quantisationSteps(fit.Window(z, 0, n), fit.Window(x, 0, n), decode)
 	if err != nil {
 		return nil, fmt.Errorf("recipes: %w", err)
 	}
@@ -72,6 +70,20 @@ func (m *Model) Build(recipe string, card record.Card, threads int) (*record.Mod
 		Encoder: m.Encoder, Decoder: m.Decoder, Params: m.Params,
 		Steps: steps, Latents: z.Data, Card: card,
 	})
+}
+
+// compile returns the latents of x and the decoder.
+func (m *Model) compile(x *nn.Tensor, threads int) (z *nn.Tensor, decode func(*nn.Tensor) (*nn.Tensor, error), err error) {
+	e, err := nn.Compile(m.Encoder, m.Params)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := nn.Compile(m.Decoder, m.Params)
+	if err != nil {
+		return nil, nil, err
+	}
+	z, err = fit.RunProgram(e, threads, x)
+	return z, func(z *nn.Tensor) (*nn.Tensor, error) { return fit.RunProgram(d, threads, z) }, err
 }
 
 // quantisationSteps returns a step for each channel of the latents z of the

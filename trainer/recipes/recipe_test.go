@@ -129,14 +129,7 @@ func colours(n int) *record.Set {
 
 // TestLinearIsPCA: the textbook link, on points of few dimensions.
 func TestLinearIsPCA(t *testing.T) {
-	s := record.NewSet(record.Float32, 512, 20)
-	mix := fit.Normals(5, nn.Shape{H: 1, W: 1, C: 20}, 1, 1, "mix")
-	points := fit.Normals(s.N, nn.Shape{H: 1, W: 1, C: 5}, 1, 1, "points")
-	for i := range s.N {
-		for k, p := range points.Image(i) {
-			kernels.AddScaled(s.Record(i), s.Record(i), mix.Image(k), p/float32(k+1))
-		}
-	}
+	s := mixtures(512, 20, 5)
 	_, figures, _ := run(t, &Linear, s.Slice(0, 448), s.Slice(448, 512), func(s *Settings) {
 		s.Latents, s.Epochs, s.Batch, s.LR = 3, 120, 32, 1e-2
 	})
