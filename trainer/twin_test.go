@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,4 +99,29 @@ func TestTwinTrains(t *testing.T) {
 			require.False(t, math.IsNaN(float64(x)), name)
 		}
 	}
+}
+
+// Steps with rounded latents leave the encoder alone, as they do here.
+func TestTwinRoundedSteps(t *testing.T) {
+	run := twin(t)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	arch := tinyArch(t)
+	writeArch(t, file("arch.json"), arch)
+	before, err := arch.Init(3)
+	require.NoError(t, err)
+	writeTensors(t, file("in.safetensors"), before)
+	run("train", "-arch", file("arch.json"), "-data", writePictures(t, 2, 96, 96), "-init", file("in.safetensors"),
+		"-out", file("out.safetensors"), "-steps", "2", "-hard", "2", "-batch", "2", "-crop", "64", "-warmup", "0")
+	after, err := loadWeights(file("out.safetensors"), arch)
+	require.NoError(t, err)
+	moved := 0
+	for name, v := range before {
+		if sendersOwn(name) {
+			require.Equal(t, v.Data, after[name].Data, name)
+		} else if !slices.Equal(v.Data, after[name].Data) {
+			moved++
+		}
+	}
+	require.Greater(t, moved, len(before)/4)
 }

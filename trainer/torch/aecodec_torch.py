@@ -444,11 +444,14 @@ class Optimizer:
         total = sum(ceil(p.numel()) for _, p in named)
         self.weights, self.grads, self.m, self.v, self.ema = (torch.zeros(total, device=device) for _ in range(5))
         self.groups, self.split, at = {}, 0, 0
+        self.moves = torch.ones(total, device=device)  # 0 where a step with rounded latents leaves a weight as it is
         for name, p in named:
             n = p.numel()
             self.weights[at:at + n] = p.detach().to(device).flatten()
             p.data = self.weights[at:at + n].view(p.shape)
             p.grad = self.grads[at:at + n].view(p.shape)
+            if name.startswith(("analysis.", "hyperanalysis.")) or name in ("gain.enc", "gain.z"):
+                self.moves[at:at + n] = 0
             if is_matrix(name, p):
                 shape = tuple(p.shape[2:])
                 self.groups.setdefault(tuple(sorted(shape)), []).append((at, shape))
@@ -462,8 +465,12 @@ class Optimizer:
         self.norm = torch.zeros((), device=device)
 
     @torch.no_grad()
-    def step(self):
+    def step(self, hard):
+        """One step; with rounded latents without the parameters that decide which symbols are sent (trainer/optimizer.go, sendersOwn)."""
         a, split = self.args, self.split
+        if hard:
+            before = self.weights.clone()
+            self.grads.mul_(self.moves)
         self.norm.copy_(self.grads.norm())
         # A gradient that is not finite is left out.
         self.grads.mul_((a.clip / self.norm.clamp_min(1e-12)).clamp(max=1)).nan_to_num_(0, 0, 0)
@@ -485,6 +492,8 @@ class Optimizer:
             x = x.float() * (self.lr * (a.muon_rate * 0.2 * math.sqrt(c)))
             for (at, s), d in zip(members, x):
                 self.weights[at:at + r * c].view(s).sub_(d if s == (r, c) else d.t())
+        if hard:
+            self.weights.copy_(torch.where(self.moves > 0, self.weights, before))
         self.ema.lerp_(self.weights, 1 - self.decay)
 
     def state(self):
@@ -555,7 +564,7 @@ class Step:
         if self.world > 1:
             dist.all_reduce(self.opt.grads)
             self.opt.grads.div_(self.world)
-        self.opt.step()
+        self.opt.step(self.hard)
         with torch.no_grad():
             self.values.lerp_(torch.stack([v.detach().mean() for v in (loss, bpp, zbpp, mse)]), 0.02)
 
