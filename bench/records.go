@@ -58,6 +58,15 @@ type RecordsSet struct {
 	Own    []RecordCurve `json:"own"` // trained autoencoders
 	Peers  []RecordCurve `json:"peers"`
 	Ratios []RecordRatio `json:"ratios"`
+	// Bounded are files of the first own codec with a bound for every value.
+	Bounded []RecordBound `json:"bounded"`
+}
+
+// RecordBound is a file that was coded with a bound for the errors.
+type RecordBound struct {
+	MaxError float64 `json:"max_error"`
+	Worst    float64 `json:"worst"` // of all decoded values
+	Bits     float64 `json:"bits_per_record"`
 }
 
 // RecordRatio compares an own codec with a peer.
@@ -176,9 +185,14 @@ func (d *recordData) measure(ctx context.Context, o *RecordsOptions) (*RecordsSe
 		c.Codec = fmt.Sprintf("%s-%d", m.network, m.latents)
 		if m.network == "pca" {
 			s.Peers = append(s.Peers, *c)
-		} else {
-			s.Own = append(s.Own, *c)
+			continue
 		}
+		if len(s.Own) == 0 {
+			if s.Bounded, err = boundRecords(dir, model, test, s.Peak, o.Threads); err != nil {
+				return nil, err
+			}
+		}
+		s.Own = append(s.Own, *c)
 	}
 	var peers []RecordCurve
 	if d.columns > 0 {
@@ -232,26 +246,58 @@ func codeRecords(dir string, m *record.Model, test *record.Set, peak float64, th
 		return nil, err
 	}
 	c := &RecordCurve{Decoder: decoder}
-	name := filepath.Join(dir, "records.aec")
 	for _, q := range recordQualities {
-		size, err := writtenSize(name, func(w io.Writer) error {
-			return record.Encode(w, test, &record.Options{Model: m, Quality: q, Threads: threads})
-		})
+		size, back, err := thereAndBack(dir, test, &record.Options{Model: m, Quality: q, Threads: threads})
 		if err != nil {
 			return nil, err
 		}
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		back, err := record.Decode(f, &record.DecodeOptions{Models: []*record.Model{m}, Threads: threads})
-		f.Close()
-		if err != nil {
-			return nil, err
-		}
-		c.add(fmt.Sprintf("q %g", q), size, test, back.Data, peak)
+		c.add(fmt.Sprintf("q %g", q), size, test, back, peak)
 	}
 	return c, nil
+}
+
+// thereAndBack codes records to a file and decodes that.
+func thereAndBack(dir string, test *record.Set, o *record.Options) (size int64, back []float32, err error) {
+	name := filepath.Join(dir, "records.aec")
+	if size, err = writtenSize(name, func(w io.Writer) error { return record.Encode(w, test, o) }); err != nil {
+		return 0, nil, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer f.Close()
+	s, err := record.Decode(f, &record.DecodeOptions{Models: []*record.Model{o.Model}, Threads: o.Threads})
+	if err != nil {
+		return 0, nil, err
+	}
+	return size, s.Data, nil
+}
+
+// boundRecords codes records with bounds for the errors: bytes without any and
+// with small ones, other values with a hundredth and a thousandth of their range.
+// A value beyond its bound is an error.
+func boundRecords(dir string, m *record.Model, test *record.Set, peak float64, threads int) ([]RecordBound, error) {
+	bounds := []float64{peak / 1000, peak / 100}
+	if test.Kind == record.Uint8 {
+		bounds = []float64{0, 4}
+	}
+	var out []RecordBound
+	for _, e := range bounds {
+		size, back, err := thereAndBack(dir, test, &record.Options{Model: m, Bounded: true, MaxError: e, Threads: threads})
+		if err != nil {
+			return nil, err
+		}
+		b := RecordBound{MaxError: e, Bits: 8 * float64(size) / float64(test.N)}
+		for i, v := range test.Data {
+			b.Worst = max(b.Worst, math.Abs(float64(v)-float64(back[i])))
+		}
+		if b.Worst > e {
+			return nil, fmt.Errorf("an error of %g with a bound of %g", b.Worst, e)
+		}
+		out = append(out, b)
+	}
+	return out, nil
 }
 
 // add appends a point, unless it is that of the setting before or without loss,

@@ -19,6 +19,10 @@ func (r *RecordsResult) WriteTable(w io.Writer) error {
 				fmt.Fprintf(e, "%s: %s\n", c.Codec, c.Missing)
 			}
 		}
+		for _, b := range s.Bounded {
+			fmt.Fprintf(e, "%s, no value off by more than %.4g: %.1f bits per record, the worst is off by %.4g\n",
+				s.Own[0].Codec, b.MaxError, b.Bits, b.Worst)
+		}
 		fmt.Fprint(e, "\n| model | decoder | against | bits at equal PSNR | between | bits per record, in the middle | "+
 			"with the decoder sent once | pays from |\n|---|---|---|---|---|---|---|---|\n")
 		for _, q := range s.Ratios {

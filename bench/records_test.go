@@ -47,6 +47,12 @@ func TestRecordsOfSignals(t *testing.T) {
 			require.Less(t, hull[i].Rate, hull[i+1].Rate, c.Codec)
 		}
 	}
+	require.Len(t, s.Bounded, 2)
+	for _, b := range s.Bounded {
+		require.LessOrEqual(t, b.Worst, b.MaxError)
+		require.Positive(t, b.Worst)
+	}
+	require.Greater(t, s.Bounded[0].Bits, s.Bounded[1].Bits)
 	pca := s.peer("pca-2")
 	require.Greater(t, pca.Points[len(pca.Points)-1].PSNR, 30.0, "two directions are all there is")
 	require.Positive(t, pca.Decoder)
