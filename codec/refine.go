@@ -26,7 +26,14 @@ import (
 // quantisation makes of that point: a proximal gradient step, as in iterative
 // thresholding (Beck and Teboulle, SIAM J. Imaging Sci. 2009). Since all symbols
 // change at once, and to get out of cycles, the point quantised is a moving
-// average. The best symbols seen, by the exact sum of bits and error, are kept.
+// average. c differs between pictures: it grows after every round that made the
+// cost rise, and falls a little after the others. The best symbols seen, by the
+// exact sum of bits and error, are kept.
+//
+// On three pictures of valid_cid22, qualities 10 to 90, this is 3.1 % better at
+// effort 4 (BD-rate, PSNR) and 5.4 % at effort 7 than a constant c of 1.5 with weights
+// from 0.5 to 0.08, which a former model liked: with that, 25 rounds did worse
+// than 12.
 //
 // Annealed stochastic rounding (the second paper above, with Adam) was tried on
 // small crops too, with 100 rounds. It seemed to save no more than this does with
@@ -43,14 +50,18 @@ import (
 var refineRounds = [maxEffort + 1]int{4: 3, 5: 6, 6: 12, 7: 25, 8: 50, 9: 120}
 
 const (
-	// refineCurvature is c: the growth of the squared error of the pixels with
-	// the square of the latent, when all latents change. It is a little more than
-	// distortionGain, which is for one latent at a time.
-	refineCurvature = 1.5
-	// The weight of a new point in the moving average, at the first and at the
-	// last round.
-	refineFirst = 0.5
-	refineLast  = 0.08
+	// refineCurvature is c to begin with: the growth of the squared error of the
+	// pixels with the square of the latent, when all latents change. It is more
+	// than distortionGain, which is for one latent at a time.
+	refineCurvature = 2.3
+	// What c is multiplied with after rounds that made the cost rise and fall, and
+	// the ends of the range of all these factors together.
+	refineRise, refineFall = 1.15, 0.96
+	refineLow, refineHigh  = 0.5, 4
+	// The weight of a new point in the moving average at the first round, and that
+	// at the last one times the number of rounds.
+	refineFirst = 0.6
+	refineLast  = 0.3
 	// refineHalo is how many latent positions around a tile the synthesis gets to
 	// see, and refineSeam how many of them count with their pixels: what the tile
 	// does to its neighbours.
@@ -71,6 +82,8 @@ type refiner struct {
 	dx        []float32 // of the window's pixels
 	rowBits   []float64
 	rowError  []float64
+	rdo       rdo          // symbols, with the present curvature
+	descent   []float32    // [M] step in symbols by gradient of the latent
 	mean      [2][]float32 // at the anchors and at the others [H, W, M]
 }
 
@@ -87,6 +100,7 @@ func (j *job) refineTile(t *Tile, p *operatingPoint, back *latents, rounds int, 
 	n := t.H * t.W * M
 	r.point, r.k, r.ya, r.dmean = grow(r.point, n), grow(r.k, n), grow(r.ya, n), grow(r.dmean, n)
 	r.rowBits = grow(r.rowBits, t.H)
+	r.rdo.weight, r.descent = grow(r.rdo.weight, M), grow(r.descent, M)
 	clear(r.ya)
 	copy(r.k, t.K)
 	for y := range t.H {
@@ -106,7 +120,7 @@ func (j *job) refineTile(t *Tile, p *operatingPoint, back *latents, rounds int, 
 	w.at = ((t.Y-w.y)*w.w + t.X - w.x) * M
 	r.dx = grow(r.dx, w.h*w.w*LatentStride*LatentStride*3)
 
-	best := math.Inf(1)
+	best, last, factor := math.Inf(1), math.Inf(1), 1.
 	for i := range rounds + 1 {
 		cost, err := w.forward(i > 0)
 		if err != nil {
@@ -120,8 +134,17 @@ func (j *job) refineTile(t *Tile, p *operatingPoint, back *latents, rounds int, 
 		if i == rounds {
 			break
 		}
-		share := float64(i) / float64(max(rounds-1, 1))
-		if err := w.backward(float32(refineFirst + float64(share*(refineLast-refineFirst)))); err != nil {
+		if i > 0 {
+			if cost > last {
+				factor = min(factor*refineRise, refineHigh)
+			} else {
+				factor = max(factor*refineFall, refineLow)
+			}
+		}
+		last = cost
+		w.setCurvature(float32(factor))
+		share, end := float64(i)/float64(max(rounds-1, 1)), refineLast/float64(rounds)
+		if err := w.backward(float32(refineFirst + float64(share*(end-refineFirst)))); err != nil {
 			return err
 		}
 		step()
@@ -150,6 +173,16 @@ func (m *Model) refineHyper(t *Tile, p *operatingPoint, r *refiner, threads int)
 		copy(r.ma[y*t.W*M:][:t.W*M], out[1].Data[y*out[1].W*M:])
 	}
 	return nil
+}
+
+// setCurvature sets c to refineCurvature times a factor.
+func (w *window) setCurvature(factor float32) {
+	base := w.p.refine
+	w.rdo.savings, w.rdo.stretch = base.savings, base.stretch
+	for c := range w.rdo.weight {
+		w.rdo.weight[c] = base.weight[c] * factor
+		w.descent[c] = w.p.descent[c] / factor
+	}
 }
 
 // window is one tile in refinement, with its surroundings: h×w latent positions
@@ -220,7 +253,7 @@ func (w *window) settle(parity int, choose bool) {
 					if choose {
 						v := point[c] - float32(mean[c]*p.ge[c])
 						if k[c] = nearest(v, maxLatent); k[c] != 0 {
-							k[c] = p.refine.latent(k[c], v, c, level)
+							k[c] = w.rdo.latent(k[c], v, c, level)
 						}
 					}
 					w.rowBits[y] += float64(p.refine.savings[level].cost(k[c]))
@@ -327,13 +360,12 @@ func (w *window) positions(parity int, fn func(at, from int)) {
 // move moves the points of one position towards k - g/c, given the gradient of
 // the error with respect to the dequantised latent.
 func (w *window) move(at int, g, mean []float32, rate float32) {
-	p := w.p
 	for c, level := range w.t.Index[at:][:len(g)] {
 		if level == format.Skip {
 			continue
 		}
-		mu := float32(mean[at+c] * p.ge[c])
-		target := float32(w.k[at+c]) + mu - float32(g[c]*p.descent[c])
+		mu := float32(mean[at+c] * w.p.ge[c])
+		target := float32(w.k[at+c]) + mu - float32(g[c]*w.descent[c])
 		w.point[at+c] += float32(rate * (target - w.point[at+c]))
 	}
 }
