@@ -45,9 +45,9 @@ type Options struct {
 	// Effort is how much time is spent on a smaller file, 1 to 9; 0 means the
 	// default, 3. Decoders need not know, and do not take longer.
 	//
-	// 1 rounds latents to the nearest symbol. 2 chooses symbols by what they cost
-	// and what they do to the picture (rate-distortion-optimised quantisation),
-	// which takes hardly longer. 3 looks, beside, for tiles that the networks do
+	// 1 rounds latents and hyper-latents to the nearest symbol. 2 chooses those of the
+	// hyper-latent by what they cost and what they do to the latent
+	// (rate-distortion-optimised quantisation). 3 looks, beside, for tiles that the networks do
 	// not suit, such as those of screenshots, and codes them otherwise; this takes
 	// time only where there may be some. 4 to 9 go on to refine the latents through the decoder's gradients,
 	// in 3, 6, 12, 25, 50 and 120 rounds. A round takes about two and a half times as

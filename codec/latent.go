@@ -64,7 +64,7 @@ type operatingPoint struct {
 	tables *format.TableSet
 
 	// Of an encoder.
-	rdo     *rdo      // nil rounds
+	rdo     *rdo      // for the hyper-latent; nil rounds
 	unit    float64   // bits that a squared error of one component of a pixel costs
 	refine  *rdo      // symbols for refined latents; nil without refinement
 	descent []float32 // [M] step in symbols by gradient of the latent
@@ -184,19 +184,14 @@ func (p *operatingPoint) dequantise(dst []float32, k []int32, mean []float32) {
 // bytes at any quality, and float32 is exact there.
 const maxLatent = 1 << 22
 
-// quantise writes k = round(y·ge - mean·ge), or what is better, and 0 where
-// nothing is coded.
+// quantise writes k = round(y·ge - mean·ge), and 0 where nothing is coded.
 func (p *operatingPoint) quantise(k []int32, index []uint8, y, mean []float32) {
 	for c := range k {
 		k[c] = 0
 		if index[c] == format.Skip {
 			continue
 		}
-		v := (y[c] - mean[c]) * p.ge[c]
-		k[c] = nearest(v, maxLatent)
-		if k[c] != 0 && p.rdo != nil {
-			k[c] = p.rdo.latent(k[c], v, c, index[c])
-		}
+		k[c] = nearest((y[c]-mean[c])*p.ge[c], maxLatent)
 	}
 }
 
