@@ -47,12 +47,13 @@ type Options struct {
 	//
 	// 1 rounds latents and hyper-latents to the nearest symbol. 2 chooses those of the
 	// hyper-latent by what they cost and what they do to the latent
-	// (rate-distortion-optimised quantisation). 3 looks, beside, for tiles that the networks do
-	// not suit, such as those of screenshots, and codes them otherwise; this takes
-	// time only where there may be some. 4 to 9 go on to refine the latents through the decoder's gradients,
-	// in 3, 6, 12, 25, 50 and 120 rounds. A round takes about two and a half times as
-	// long as decoding. Refining holds the latents of the whole picture, before and
-	// after quantisation, and needs about 300 bytes for each pixel of a tile beside.
+	// (rate-distortion-optimised quantisation). 3 looks, beside, for tiles that the
+	// networks do not suit, such as those of screenshots, and codes them otherwise;
+	// this takes time only where there may be some. 4 to 9 go on to refine the latents
+	// through the decoder's gradients, in 3, 6, 12, 25, 50 and 120 rounds, 8 and 9 the
+	// hyper-latents too. A round takes about two and a half times as long as decoding.
+	// Refining holds the latents of the whole picture, before and after quantisation,
+	// and needs about 300 bytes for each pixel of a tile beside.
 	// It lowers squared errors, so with a model trained for MS-SSIM (TuneSSIM) 4 to 9
 	// do the same as 3.
 	Effort int

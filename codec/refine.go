@@ -39,8 +39,8 @@ import (
 // small crops too, with 100 rounds. It seemed to save no more than this does with
 // 10, but the two were measured in different runs, not side by side.
 //
-// The hyper-latent stays, and with it levels and the anchors' means. A tile is
-// refined while its surroundings stay; tiles come one after the other, each with
+// Below the highest efforts the hyper-latent stays (refinehyper.go), and with it
+// levels and the anchors' means. A tile is refined while its surroundings stay; tiles come one after the other, each with
 // all threads, so that the gradients take memory for one tile. The latents of the
 // whole picture are held: what a tile is refined against depends on all around it.
 // All arithmetic has one right answer, see package kernels: a picture gives the
@@ -73,6 +73,10 @@ const (
 type refiner struct {
 	context, synthesis nn.Arena
 	hyper              nn.Arena
+
+	zIndex    []uint8 // tables of the hyper-latent
+	levelSums scaleScratch
+	best      tileState
 
 	zf, h, ma []float32
 	point     []float32 // the moving average, in symbols, mean included [H, W, M]
@@ -121,14 +125,15 @@ func (j *job) refineTile(t *Tile, p *operatingPoint, back *latents, rounds int, 
 	r.dx = grow(r.dx, w.h*w.w*LatentStride*LatentStride*3)
 
 	best, last, factor := math.Inf(1), math.Inf(1), 1.
+	hyper := w.hyperBits()
 	for i := range rounds + 1 {
 		cost, err := w.forward(i > 0)
 		if err != nil {
 			return err
 		}
-		if cost < best {
+		if cost += hyper; cost < best {
 			best = cost
-			copy(t.K, r.k)
+			r.best.save(t, r.k)
 			back.copy(&r.yhat, own)
 		}
 		if i == rounds {
@@ -142,6 +147,15 @@ func (j *job) refineTile(t *Tile, p *operatingPoint, back *latents, rounds int, 
 			}
 		}
 		last = cost
+		if isHyperRound(i, rounds) {
+			if err := w.searchHyper(); err != nil {
+				return err
+			}
+			hyper = w.hyperBits()
+			if _, err := w.forward(true); err != nil {
+				return err
+			}
+		}
 		w.setCurvature(float32(factor))
 		share, end := float64(i)/float64(max(rounds-1, 1)), refineLast/float64(rounds)
 		if err := w.backward(float32(refineFirst + float64(share*(end-refineFirst)))); err != nil {
@@ -149,6 +163,7 @@ func (j *job) refineTile(t *Tile, p *operatingPoint, back *latents, rounds int, 
 		}
 		step()
 	}
+	r.best.restore(t)
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/aecodec/aecodec/format"
 )
 
 // windowOf analyses a picture and returns its first tile,
@@ -42,6 +44,44 @@ func TestRefinedLatentIsDecoded(t *testing.T) {
 		want.reset(back.area, back.m)
 		require.NoError(t, j.model.reconstructTile(tile, p, 0, tile.H, 1, &want))
 		require.True(t, equalBits(want.data, back.data))
+	}
+}
+
+// The search of the hyper-latent only takes what is cheaper, by its own count, and
+// leaves levels behind that are those of its symbols.
+func TestHyperSearch(t *testing.T) {
+	src := fixture(t, "kodim23-crop.png").SubImage(image.Rect(0, 0, 75, 60))
+	j, tile, p, back := windowOf(t, src)
+	require.NoError(t, j.refineTile(tile, p, back, 1, func() {})) // makes what the window needs
+	r := new(refiner)
+	w := &window{refiner: r, job: j, t: tile, p: p, h: j.y.y1, w: j.y.x1}
+	r.k = append([]int32(nil), tile.K...)
+	cost := func() float64 {
+		sum := w.hyperBits()
+		for i, level := range tile.Index {
+			if level != format.Skip {
+				sum += float64(p.refine.savings[level].cost(r.k[i]))
+			}
+		}
+		return sum
+	}
+	before, z := cost(), append([]int32(nil), tile.Z...)
+	require.NoError(t, w.searchHyper())
+	require.NotEqual(t, z, tile.Z)
+	steps := 0
+	for i, v := range tile.Z {
+		require.LessOrEqual(t, max(v-z[i], z[i]-v), int32(1))
+		if v != z[i] {
+			steps++
+		}
+	}
+	// The tables of neighbours have changed too, which the search leaves out.
+	require.Less(t, cost(), before-float64(hyperPrice*steps)/2)
+	levels := make([]uint8, len(tile.Index))
+	j.model.scale.levels(levels, tile.Z, tile.H, tile.W, p.step, p.bias, new(scaleScratch))
+	require.Equal(t, levels, tile.Index)
+	for i, level := range levels {
+		require.True(t, level != format.Skip || r.k[i] == 0)
 	}
 }
 
