@@ -135,8 +135,8 @@ func (m *Model) encodingPoint(q quality, effort int) (*operatingPoint, error) {
 	return p, nil
 }
 
-// latent improves on the symbol k = round(v) of channel c: it goes towards 0, from symbol to symbol, as long as that saves more bits than
-// the growing error costs. Going away from 0 was measured not to pay.
+// latent improves on the symbol k = round(v) of channel c: it goes towards 0, from
+// symbol to symbol, as long as that saves more bits than the growing error costs. Going away from 0 was measured not to pay.
 func (r *rdo) latent(k int32, v float32, c int, level uint8) int32 {
 	s := &r.savings[level]
 	i := int(k) + int(s.reach)

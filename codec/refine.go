@@ -40,8 +40,8 @@ import (
 // 10, but the two were measured in different runs, not side by side.
 //
 // Below the highest efforts the hyper-latent stays (refinehyper.go), and with it
-// levels and the anchors' means. A tile is refined while its surroundings stay; tiles come one after the other, each with
-// all threads, so that the gradients take memory for one tile. The latents of the
+// levels and the anchors' means. A tile is refined while its surroundings stay;
+// tiles come one after the other, each with all threads, so that the gradients take memory for one tile. The latents of the
 // whole picture are held: what a tile is refined against depends on all around it.
 // All arithmetic has one right answer, see package kernels: a picture gives the
 // same file everywhere.

@@ -121,7 +121,8 @@ func (j *job) search() (*coded, error) {
 // quality to the next the size jumps, and the target may lie in between. There are
 // two ways to get there: to keep the kinds as they are and raise the quality all the
 // same, or to code what changes by the block transform, whose steps do not depend on
-// the quality. Of what meets the target the one with the smallest error is taken.
+// the quality. Of what meets the target the one with the smallest error is taken, and if
+// nothing does, of what is smaller.
 func (j *job) fill(c *coded, g *goal) (*coded, error) {
 	value, err := j.measure(c)
 	if err != nil {
@@ -138,17 +139,22 @@ func (j *job) fill(c *coded, g *goal) (*coded, error) {
 	if err != nil {
 		return nil, err
 	}
-	best, least := c, int64(math.MaxInt64)
+	best, met, smallest := c, false, int64(math.MaxInt64)
 	for _, c := range []*coded{c, kept, finer} {
 		if c == nil {
 			continue
+		}
+		value, err := j.measure(c)
+		if err != nil {
+			return nil, err
 		}
 		sse, err := j.decodedError(c)
 		if err != nil {
 			return nil, err
 		}
-		if sse < least {
-			best, least = c, sse
+		d, least, _ := g.distance(value)
+		if meets := d >= least; meets && !met || meets == met && sse < smallest {
+			best, met, smallest = c, meets, sse
 		}
 	}
 	return best, nil
@@ -192,22 +198,47 @@ func (j *job) finerSteps(c *coded, g *goal) (*coded, error) {
 	if len(open) == 0 {
 		return nil, nil
 	}
-	var best *coded
-	for lo, hi := 0, maxStepIndex+1; lo < hi; {
-		step := (lo + hi) / 2
+	// try codes them, and returns nil if that is too large.
+	try := func(step, round int) (*coded, error) {
 		finer := &coded{quality: c.quality, tiles: slices.Clone(c.tiles)}
 		for _, i := range open {
 			pix, w, h := j.raster.packed(grid[i])
-			finer.tiles[i] = encodeTransform([]byte{tileTransform}, pix, w, h, int(j.raster.channels()), step)
+			finer.tiles[i] = encodeTransform([]byte{tileTransform}, pix, w, h, int(j.raster.channels()), step, round)
 		}
 		value, err := j.measure(finer)
 		if err != nil {
 			return nil, err
 		}
-		if d, _, most := g.distance(value); d <= most {
-			best, hi = finer, step
-		} else {
-			lo = step + 1
+		if d, _, most := g.distance(value); d > most {
+			return nil, nil
+		}
+		return finer, nil
+	}
+	var best *coded
+	step := maxStepIndex + 1
+	for lo := 0; lo < step; {
+		middle := (lo + step) / 2
+		finer, err := try(middle, roundUsual)
+		switch {
+		case err != nil:
+			return nil, err
+		case finer != nil:
+			best, step = finer, middle
+		default:
+			lo = middle + 1
+		}
+	}
+	// Steps can be more than 2 % apart: what is left goes into rounding.
+	for lo, hi := roundUsual+1, roundNearest+1; best != nil && lo < hi; {
+		middle := (lo + hi) / 2
+		finer, err := try(step, middle)
+		switch {
+		case err != nil:
+			return nil, err
+		case finer != nil:
+			best, lo = finer, middle+1
+		default:
+			hi = middle
 		}
 	}
 	return best, nil

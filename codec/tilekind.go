@@ -261,7 +261,7 @@ func (j *job) pixelTile(t *Tile, kind byte, p *operatingPoint) []byte {
 	if kind == tileLossless {
 		return encodeLossless([]byte{kind}, pix, w, h, int(j.raster.channels()))
 	}
-	return encodeTransform([]byte{kind}, pix, w, h, int(j.raster.channels()), stepFor(p.unit))
+	return encodeTransform([]byte{kind}, pix, w, h, int(j.raster.channels()), stepFor(p.unit), roundUsual)
 }
 
 // cheapest returns the payload of a tile that costs least: the one of its latents,

@@ -123,7 +123,7 @@ func TestPixelTiles(t *testing.T) {
 
 		last := int64(-1)
 		for index := 0; index <= maxStepIndex; index += 16 {
-			data := encodeTransform(nil, pix, w, h, components, index)
+			data := encodeTransform(nil, pix, w, h, components, index, roundUsual)
 			require.NoError(t, decodeTransform(data, got, w, h, components), name)
 			e := packedError(pix, got)
 			require.GreaterOrEqual(t, 3*e, 2*last, "%s: steps of index %d", name, index)
@@ -271,7 +271,7 @@ func TestDamagedPixelTiles(t *testing.T) {
 		pix, w, h := r.packed(tile)
 		for kind, data := range map[byte][]byte{
 			tileLossless:  encodeLossless([]byte{tileLossless}, pix, w, h, 3),
-			tileTransform: encodeTransform([]byte{tileTransform}, pix, w, h, 3, 30),
+			tileTransform: encodeTransform([]byte{tileTransform}, pix, w, h, 3, 30, roundUsual),
 		} {
 			c := newCanvas(image.Rect(0, 0, w, h), false)
 			require.NoError(t, c.paint(data, tile, w, h))
@@ -301,7 +301,7 @@ func TestDamagedPixelTiles(t *testing.T) {
 func FuzzPixelTile(f *testing.F) {
 	pix, w, h := newRaster(drawing(20, 12)).packed(&Tile{W: 2, H: 1})
 	f.Add(encodeLossless([]byte{tileLossless}, pix, w, h, 3))
-	f.Add(encodeTransform([]byte{tileTransform}, pix, w, h, 3, 40))
+	f.Add(encodeTransform([]byte{tileTransform}, pix, w, h, 3, 40, roundUsual))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tile := &Tile{W: 2, H: 1}
 		for _, gray := range []bool{false, true} {

@@ -75,6 +75,14 @@ func stepOf(index, component int) int64 {
 
 const maxStepIndex = 127
 
+// Symbols near one half usually go to the smaller one: that saves more bits than
+// the error costs.
+const (
+	roundUnit    = 1024
+	roundUsual   = 384
+	roundNearest = 512
+)
+
 // transformCoder is the state of one tile: planes of bw×bh blocks of symbols, 64
 // of one block together, in zigzag order.
 type transformCoder struct {
@@ -192,8 +200,9 @@ func byteOf(v int64) uint32 {
 }
 
 // encodeTransform appends a tile of w×h pixels; pix is as for encodeLossless.
-// Pixels beyond the edges repeat those at the edges.
-func encodeTransform(dst []byte, pix []uint32, w, h, components, index int) []byte {
+// Pixels beyond the edges repeat those at the edges. Symbols but the mean's are
+// rounded by adding round/roundUnit of a step, roundUsual to roundNearest.
+func encodeTransform(dst []byte, pix []uint32, w, h, components, index, round int) []byte {
 	dst = append(dst, byte(index))
 	c := &transformCoder{binaryCoder: newBinaryEncoder(dst), bw: ceilDiv(w, 8), bh: ceilDiv(h, 8)}
 	k := make([]int32, c.bw*c.bh*64)
@@ -213,11 +222,9 @@ func encodeTransform(dst []byte, pix []uint32, w, h, components, index int) []by
 			}
 			b.forward()
 			for j, at := range zigzag {
-				// Symbols near one half go to the smaller one: that saves more
-				// bits than the error costs.
 				half := step / 2
 				if j > 0 {
-					half = step * 3 / 8
+					half = step * int64(round) / roundUnit
 				}
 				m := (max(b[at], -b[at]) + half) / step
 				if b[at] < 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/aecodec/aecodec/bench"
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
-	"github.com/aecodec/aecodec/trainer/fit"
 )
 
 func (a *app) benchEmbeddingsCommand() *cli.Command {
@@ -22,17 +21,10 @@ The folder holds mnist/ (the four IDX files).`,
 				return usagef("--data: name the folder of the data")
 			}
 			o.Threads = a.threads
-			progress := &recipeProgress{app: a, bar: &bar{}}
-			run := ""
-			o.Progress = func(name string, p fit.Progress) {
-				if name != run {
-					run, progress.stage = name, ""
-				}
-				p.Stage = name
-				progress.epoch(p)
-			}
+			var done func()
+			o.Progress, done = a.runProgress()
 			r, err := bench.Embeddings(a.ctx, &o)
-			progress.bar.close()
+			done()
 			if err != nil {
 				return err
 			}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/aecodec/aecodec/bench"
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
-	"github.com/aecodec/aecodec/trainer/fit"
 )
 
 func (a *app) benchRecipesCommand() *cli.Command {
@@ -26,17 +25,10 @@ Runs: ` + strings.Join(bench.RecipeRunNames(), ", ") + `.`,
 				return usagef("--data: name the folder of the data")
 			}
 			o.Threads = a.threads
-			progress := &recipeProgress{app: a, bar: &bar{}}
-			run := ""
-			o.Progress = func(name string, p fit.Progress) {
-				if name != run {
-					run, progress.stage = name, ""
-				}
-				p.Stage = name + ": " + p.Stage
-				progress.epoch(p)
-			}
+			var done func()
+			o.Progress, done = a.runProgress()
 			r, err := bench.Recipes(a.ctx, &o)
-			progress.bar.close()
+			done()
 			if err != nil {
 				return err
 			}

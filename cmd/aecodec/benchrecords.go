@@ -6,7 +6,6 @@ import (
 
 	"github.com/aecodec/aecodec/bench"
 	"github.com/aecodec/aecodec/cmd/aecodec/internal/cli"
-	"github.com/aecodec/aecodec/trainer/fit"
 )
 
 func (a *app) benchRecordsCommand() *cli.Command {
@@ -32,17 +31,10 @@ Sets: ` + strings.Join(bench.RecordSetNames(), ", ") + `.`,
 				return usagef("--data: name the folder of the data")
 			}
 			o.Threads = a.threads
-			progress := &recipeProgress{app: a, bar: &bar{}}
-			run := ""
-			o.Progress = func(name string, p fit.Progress) {
-				if name != run {
-					run, progress.stage = name, ""
-				}
-				p.Stage = name
-				progress.epoch(p)
-			}
+			var done func()
+			o.Progress, done = a.runProgress()
 			r, err := bench.Records(a.ctx, &o)
-			progress.bar.close()
+			done()
 			if err != nil {
 				return err
 			}

@@ -185,6 +185,15 @@ type recipeProgress struct {
 	last  time.Time
 }
 
+// runProgress shows the epochs of benchmarks that train for several runs, by name; done takes the bar away.
+func (a *app) runProgress() (show func(run string, p fit.Progress), done func()) {
+	progress := &recipeProgress{app: a, bar: &bar{}}
+	return func(run string, p fit.Progress) {
+		p.Stage = run + ": " + p.Stage
+		progress.epoch(p)
+	}, func() { progress.bar.close() }
+}
+
 func (p *recipeProgress) epoch(e fit.Progress) {
 	if e.Stage != p.stage {
 		p.bar.close()
