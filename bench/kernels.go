@@ -114,7 +114,7 @@ func kernelCases() []kernelCase {
 	for _, m := range [][3]int{{6144, 128, 256}, {1536, 320, 768}} {
 		cases = append(cases, intGEMMCases(m[0], m[1], m[2])...)
 	}
-	cases = append(cases, depthwise8Case(64, 96, 96))
+	cases = append(cases, depthwise8Case(64, 96, 96), depthwise16Case(64, 96, 96))
 	cases = append(cases, flatCases()...)
 	cases = append(cases, sampleCases()...)
 	return append(cases, reduceCases()...)
@@ -282,6 +282,28 @@ func depthwise8Case(h, w, c int) kernelCase {
 			src, taps, pad := ints[uint8](h*w*c), ints[int16](9*c), make([]uint8, c)
 			out := &kernels.IntOutput{Rescale: rescale(c), Out8: make([]uint8, h*w*c), LD8: c}
 			return func() { kernels.Depthwise8(src, pad, taps, h, w, c, 3, 3, out, 0, h) }
+		},
+	}
+}
+
+func depthwise16Case(h, w, c int) kernelCase {
+	return kernelCase{
+		entry: "depthwise16", name: "Depthwise16Row", shape: depthwiseShape(h, w, c, 3),
+		dots: 2 * float64(h*w*c*9), read: float64(2*h*w*c + 18*c), written: float64(h * w * c),
+		make: func() func() {
+			src, taps := ints[int16](h*w*c), ints[int16](9*c)
+			out := &kernels.IntOutput{Rescale: rescale(c), Out8: make([]uint8, w*c), LD8: c}
+			return func() {
+				for y := range h {
+					var lines [3][]int16
+					for ky := range lines {
+						if at := y - 1 + ky; at >= 0 && at < h {
+							lines[ky] = src[at*w*c:][:w*c]
+						}
+					}
+					kernels.Depthwise16Row(lines[:], taps, w, c, 3, out)
+				}
+			}
 		},
 	}
 }

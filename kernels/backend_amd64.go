@@ -65,10 +65,11 @@ var avx2 = table{
 	adamW:     adamWAVX2,
 	normal:    normalAVX2,
 
-	gemm8:      gemm8AVX2,
-	gemm16:     gemm16AVX2,
-	depthwise8: depthwise8AVX2,
-	quantise:   quantiseAVX2,
+	gemm8:       gemm8AVX2,
+	gemm16:      gemm16AVX2,
+	depthwise8:  depthwise8AVX2,
+	depthwise16: depthwise16AVX2,
+	quantise:    quantiseAVX2,
 
 	dequantise:  dequantiseAVX2,
 	levels:      levelsAVX2,
@@ -118,8 +119,9 @@ var avx512 = table{
 	adamW:     adamWAVX512,
 	normal:    normalAVX512,
 
-	depthwise8: depthwise8AVX512,
-	quantise:   quantiseAVX512,
+	depthwise8:  depthwise8AVX512,
+	depthwise16: depthwise16AVX512,
+	quantise:    quantiseAVX512,
 
 	dequantise:  dequantiseAVX512,
 	levels:      levelsAVX512,

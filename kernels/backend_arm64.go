@@ -50,8 +50,10 @@ var neon = table{
 	dotRows:   dotRowsNEON,
 	adamW:     adamWNEON,
 
-	gemm8:  gemm8NEON,
-	gemm16: gemm16NEON,
+	gemm8:       gemm8NEON,
+	gemm16:      gemm16NEON,
+	depthwise8:  depthwise8NEON,
+	depthwise16: depthwise16NEON,
 
 	sum:            sumNEON,
 	sumSquares:     sumSquaresNEON,
@@ -132,3 +134,8 @@ func gemmPanelsNEON(g *gemmArgs) {
 func gemm8DotNEON(g *intGEMMArgs) { intPanelsWise(g, intGEMM8DotNEON) }
 func gemm8NEON(g *intGEMMArgs)    { intPanelsWise(g, intGEMM8NEON) }
 func gemm16NEON(g *intGEMMArgs)   { intPanelsWise(g, intGEMM16NEON) }
+
+func depthwise8NEON(d *dw8Args) { depthwiseBlocks(d, 1, intDepthwise8NEON, depthwise8Generic) }
+func depthwise16NEON(d *dw8Args) {
+	depthwiseBlocks(d, 2, intDepthwise16NEON, depthwise16Generic)
+}

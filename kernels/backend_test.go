@@ -116,6 +116,7 @@ func TestDispatch(t *testing.T) {
 	GEMM8(make([]uint8, 8), 4, Pack8(4, 4, make([]int8, 16), 4), 2, out)
 	GEMM16(make([]int16, 8), 4, Pack16(4, 4, make([]int16, 16), 4), 2, out)
 	Depthwise8(make([]uint8, 8), make([]uint8, 4), make([]int16, 36), 1, 2, 4, 3, 3, out, 0, 1)
+	Depthwise16Row(make([][]int16, 3), make([]int16, 36), 2, 4, 3, out)
 	Quantise(make([]int16, 8), nil, a[:8], b[:4], make([]int16, 4))
 	samples := make([]uint8, 64)
 	Dequantise(a, make([]int32, 64), b, c, d)

@@ -8,3 +8,8 @@ package kernels
 //
 //go:noescape
 func depthwise8BlockAVX2(args *dw8Args)
+
+// depthwise16BlockAVX2 computes 16 channels of n pixels.
+//
+//go:noescape
+func depthwise16BlockAVX2(args *dw8Args)

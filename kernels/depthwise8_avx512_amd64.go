@@ -8,3 +8,8 @@ package kernels
 //
 //go:noescape
 func depthwise8BlockAVX512(args *dw8Args)
+
+// depthwise16BlockAVX512 computes up to 32 channels of n pixels.
+//
+//go:noescape
+func depthwise16BlockAVX512(args *dw8Args)

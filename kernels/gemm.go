@@ -58,6 +58,7 @@ type scratch struct {
 	int             intGEMMArgs
 	dw8             dw8Args
 	quantise        quantiseArgs
+	taps8           [][]uint8
 	bytes, patches8 []uint8 // aligned for 16-bit numbers
 	ints            []int32
 }
@@ -72,6 +73,7 @@ func (s *scratch) release() {
 	s.int, s.dw8, s.quantise = intGEMMArgs{}, dw8Args{}, quantiseArgs{}
 	clear(s.pieces)
 	clear(s.taps)
+	clear(s.taps8)
 	clear(s.rows)
 	scratchPool.Put(s)
 }

@@ -37,10 +37,11 @@ var generic = table{
 	adamW:     adamWGeneric,
 	normal:    normalGeneric,
 
-	gemm8:      gemm8Generic,
-	gemm16:     gemm16Generic,
-	depthwise8: depthwise8Generic,
-	quantise:   quantiseGeneric,
+	gemm8:       gemm8Generic,
+	gemm16:      gemm16Generic,
+	depthwise8:  depthwise8Generic,
+	depthwise16: depthwise16Generic,
+	quantise:    quantiseGeneric,
 
 	dequantise:  dequantiseGeneric,
 	levels:      levelsGeneric,

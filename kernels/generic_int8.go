@@ -107,7 +107,12 @@ func narrow(r int32, offset int16) uint8 {
 }
 
 // depthwise8Generic is the specification of the depthwise8 entry.
-func depthwise8Generic(d *dw8Args) {
+func depthwise8Generic(d *dw8Args) { intDepthwiseGeneric[uint8](d) }
+
+// depthwise16Generic is the specification of the depthwise16 entry.
+func depthwise16Generic(d *dw8Args) { intDepthwiseGeneric[int16](d) }
+
+func intDepthwiseGeneric[T uint8 | int16](d *dw8Args) {
 	w := unsafe.Slice(d.w, 8*d.stride+d.c)
 	var acc [64]int32
 	for x := range d.n {
@@ -117,7 +122,7 @@ func depthwise8Generic(d *dw8Args) {
 			clear(sums)
 			for ky, first := range d.row {
 				for kx := range 3 {
-					taps := unsafe.Slice(elementAt(first, (x+kx)*d.stride+c0), len(sums))
+					taps := unsafe.Slice(elementAt((*T)(unsafe.Pointer(first)), (x+kx)*d.stride+c0), len(sums))
 					for ch, v := range taps {
 						sums[ch] += int32(v) * int32(w[(3*ky+kx)*d.stride+c0+ch])
 					}

@@ -22,15 +22,33 @@ func gemm16AVX512(g *intGEMMArgs) {
 }
 
 func depthwise8AVX512(d *dw8Args) {
-	const block = 32
+	const block, half = 32, 16
 	t := *d
 	for c := 0; c < d.c; c += block {
-		d.channels(&t, c, min(block, d.c-c))
-		depthwise8BlockAVX512(&t)
+		if d.channels(&t, c, min(block, d.c-c), 1); t.c == half {
+			depthwise8BlockAVX2(&t) // registers of 256 bits take less time, or no more
+		} else {
+			depthwise8BlockAVX512(&t)
+		}
 	}
 }
 
-func depthwise8AVX2(d *dw8Args) { depthwise8Blocks(d, depthwise8BlockAVX2) }
+func depthwise16AVX512(d *dw8Args) {
+	const block = 32
+	t := *d
+	for c := 0; c < d.c; c += block {
+		d.channels(&t, c, min(block, d.c-c), 2)
+		depthwise16BlockAVX512(&t)
+	}
+}
+
+func depthwise8AVX2(d *dw8Args) {
+	depthwiseBlocks(d, 1, depthwise8BlockAVX2, depthwise8Generic)
+}
+
+func depthwise16AVX2(d *dw8Args) {
+	depthwiseBlocks(d, 2, depthwise16BlockAVX2, depthwise16Generic)
+}
 
 func quantiseAVX512(q *quantiseArgs) {
 	if q.n%32 == 0 {

@@ -94,31 +94,32 @@ func partialPanel(g *intGEMMArgs, n int, entry func(*intGEMMArgs)) {
 	tailPool.Put(tail)
 }
 
-// channels makes t the part of d that computes n channels from c on.
-func (d *dw8Args) channels(t *dw8Args, c, n int) {
+// channels makes t the part of d that computes n channels from c on, of numbers of
+// size bytes.
+func (d *dw8Args) channels(t *dw8Args, c, n, size int) {
 	t.c = n
 	t.w = elementAt(d.w, c)
 	for ky, row := range d.row {
-		t.row[ky] = elementAt(row, c)
+		t.row[ky] = elementAt(row, c*size)
 	}
 	t.out = d.out.columns(c)
 }
 
-// depthwise8Blocks computes 16 channels at a time with an entry that knows no
-// others, and what remains with the portable one.
-func depthwise8Blocks(d *dw8Args, entry func(*dw8Args)) {
+// depthwiseBlocks computes 16 channels at a time with an entry that knows no
+// others, and what remains with the portable one. size is that of a number in bytes.
+func depthwiseBlocks(d *dw8Args, size int, entry, rest func(*dw8Args)) {
 	const block = 16
 	s := getScratch()
 	t := &s.dw8
 	*t = *d
 	c := 0
 	for ; c+block <= d.c; c += block {
-		d.channels(t, c, block)
+		d.channels(t, c, block, size)
 		entry(t)
 	}
 	if c < d.c {
-		d.channels(t, c, d.c-c)
-		depthwise8Generic(t)
+		d.channels(t, c, d.c-c, size)
+		rest(t)
 	}
 	s.release()
 }

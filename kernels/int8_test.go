@@ -344,7 +344,16 @@ func naiveIntConv[A, B integer](out *IntOutput, src, pad []A, w []B, s *ConvShap
 	}
 }
 
-func TestDepthwise8Entry(t *testing.T) {
+func TestDepthwiseIntEntries(t *testing.T) {
+	t.Run("depthwise8", func(t *testing.T) {
+		testDepthwiseIntEntry[uint8](t, func(b *table) func(*dw8Args) { return b.depthwise8 })
+	})
+	t.Run("depthwise16", func(t *testing.T) {
+		testDepthwiseIntEntry[int16](t, func(b *table) func(*dw8Args) { return b.depthwise16 })
+	})
+}
+
+func testDepthwiseIntEntry[T uint8 | int16](t *testing.T, entry func(b *table) func(*dw8Args)) {
 	eachEntry(t, func(t *testing.T, b *table) {
 		mem := newArena(t, 23)
 		for c := 1; c <= 100; c++ {
@@ -352,17 +361,17 @@ func TestDepthwise8Entry(t *testing.T) {
 				mem.reset()
 				d := dw8Args{n: 1 + mem.rng.IntN(12), c: c, stride: c + mem.rng.IntN(2)*mem.rng.IntN(20)}
 				for ky := range d.row {
-					d.row[ky] = &drawn[uint8](mem, (d.n+1)*d.stride+c)[0]
+					d.row[ky] = bytesAt(&drawn[T](mem, (d.n+1)*d.stride+c)[0])
 				}
 				d.w = &drawn[int16](mem, 8*d.stride+c)[0]
 				out := randomOutput(mem, d.n, c, 0, 1e6)
 				want, got := out.clone(mem), out.clone(mem)
 				e := d
 				want.entryOut(&e.out, 0, 0)
-				generic.depthwise8(&e)
+				entry(&generic)(&e)
 				e = d
 				got.entryOut(&e.out, 0, 0)
-				b.depthwise8(&e)
+				entry(b)(&e)
 				requireSameOutput(t, want, got, "n=%d c=%d stride=%d", d.n, c, d.stride)
 				mem.check(t)
 			}
@@ -403,6 +412,95 @@ func TestDepthwise8(t *testing.T) {
 			}
 			Depthwise8(src, pad, w, h, wd, c, kh, kw, got, y0, y1)
 			requireSameOutput(t, want, got, "%dx%dx%d kernel %dx%d rows [%d,%d)", h, wd, c, kh, kw, y0, y1)
+			mem.check(t)
+		}
+	})
+}
+
+// TestDepthwise8Row: row by row, from rows that lie anywhere, the result is that
+// of the whole image.
+func TestDepthwise8Row(t *testing.T) {
+	eachBackend(t, func(t *testing.T) {
+		mem := newArena(t, 25)
+		for range 100 {
+			mem.reset()
+			h, wd, c := 1+mem.rng.IntN(5), 1+mem.rng.IntN(9), 1+mem.rng.IntN(70)
+			k := 1 + 2*mem.rng.IntN(3)
+			src, pad, w := drawn[uint8](mem, h*wd*c), drawn[uint8](mem, c), drawn[int16](mem, k*k*c)
+			want := randomOutput(mem, h*wd, c, c, 1e6)
+			rows := make([]*IntOutput, h)
+			for y := range rows {
+				row := *want
+				if want.Residual != nil {
+					row.Residual = want.Residual[y*wd*c:][:wd*c]
+				}
+				if want.Out16 != nil {
+					row.Out16 = want.Out16[y*wd*c:][:wd*c]
+				}
+				if want.Out8 != nil {
+					row.Out8 = want.Out8[y*wd*c:][:wd*c]
+				}
+				rows[y] = row.clone(mem)
+			}
+			Depthwise8(src, pad, w, h, wd, c, k, k, want, 0, h)
+			lines := make([][]uint8, k)
+			for y, got := range rows {
+				for ky := range lines {
+					lines[ky] = nil
+					if sy := y - k/2 + ky; sy >= 0 && sy < h {
+						lines[ky] = drawn[uint8](mem, wd*c)
+						copy(lines[ky], src[sy*wd*c:])
+					}
+				}
+				Depthwise8Row(lines, pad, w, wd, c, k, got)
+				if got.Out16 != nil {
+					require.Equal(t, want.Out16[y*wd*c:][:wd*c], got.Out16, "%dx%dx%d kernel %d row %d", h, wd, c, k, y)
+				}
+				if got.Out8 != nil {
+					require.Equal(t, want.Out8[y*wd*c:][:wd*c], got.Out8, "%dx%dx%d kernel %d row %d", h, wd, c, k, y)
+				}
+			}
+			mem.check(t)
+		}
+	})
+}
+
+// TestDepthwise16Row: lines of 16-bit numbers, zero outside the image.
+func TestDepthwise16Row(t *testing.T) {
+	eachBackend(t, func(t *testing.T) {
+		mem := newArena(t, 26)
+		for range 200 {
+			mem.reset()
+			wd, c, k := 1+mem.rng.IntN(9), 1+mem.rng.IntN(70), 1+2*mem.rng.IntN(3)
+			if mem.rng.IntN(10) == 0 { // several pieces
+				wd, c = 100, 90+mem.rng.IntN(20)
+			}
+			w := drawn[int16](mem, k*k*c)
+			for i := range w {
+				w[i] /= int16(2 * k * k) // sums that fit
+			}
+			lines := make([][]int16, k)
+			for ky := range lines {
+				if mem.rng.IntN(4) > 0 {
+					lines[ky] = drawn[int16](mem, wd*c)
+				}
+			}
+			out := randomOutput(mem, wd, c, c, 1e6)
+			want, got := out.clone(mem), out.clone(mem)
+			for x := range wd {
+				for ch := range c {
+					var sum int64
+					for tap := range k * k {
+						line, at := lines[tap/k], x-k/2+tap%k
+						if line != nil && at >= 0 && at < wd {
+							sum += int64(line[at*c+ch]) * int64(w[tap*c+ch])
+						}
+					}
+					want.put(sum, x, ch)
+				}
+			}
+			Depthwise16Row(lines, w, wd, c, k, got)
+			requireSameOutput(t, want, got, "%dx%d kernel %d", wd, c, k)
 			mem.check(t)
 		}
 	})
@@ -491,6 +589,7 @@ func TestIntPanics(t *testing.T) {
 	require.Panics(t, func() { GEMM8(a[:8], 3, p, 3, &o) })
 	require.Panics(t, func() { Pack8(3, 4, make([]int8, 11), 4) })
 	require.Panics(t, func() { Quantise(nil, out, make([]float32, 5), make([]float32, 2), make([]int16, 2)) })
+	require.Panics(t, func() { Depthwise8Row([][]uint8{a, a[len(a)-5:], nil}, a, make([]int16, 18), 3, 2, 3, &o) })
 	require.Panics(t, func() { Depthwise8(a, a[:1], make([]int16, 18), 2, 3, 2, 3, 3, &o, 0, 2) })
 }
 

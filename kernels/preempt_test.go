@@ -90,6 +90,7 @@ func TestCallsAreShort(t *testing.T) {
 		GEMM8(make([]uint8, m*k), k, Pack8(k, n, make([]int8, k*n), n), m, out)
 		GEMM16(make([]int16, m*k), k, Pack16(k, n, make([]int16, k*n), n), m, out)
 		Depthwise8(make([]uint8, 3*2000*n), make([]uint8, n), make([]int16, 9*n), 3, 2000, n, 3, 3, out, 0, 3)
+		Depthwise16Row(make([][]int16, 3), make([]int16, 9*n), 2000, n, 3, out)
 	}
 	GEMMTN(make([]float32, 500*300), 300, make([]float32, 1000*500), 500, make([]float32, 1000*300), 300, 1000, 500, 300, 0, 500)
 	for _, cin := range []int{3, 64, 1024} {

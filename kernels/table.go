@@ -62,12 +62,12 @@ type table struct {
 	normal func(rec, dd, ds, d, inv []float32, t *tailTable)
 
 	// gemm8 and gemm16 compute one block of an integer matrix product, of bytes
-	// by 8-bit and of 16-bit by 16-bit numbers; depthwise8 computes n
-	// consecutive output pixels of a 3x3 depthwise convolution of bytes,
-	// quantise turns rows of floats into integers. See int8.go.
-	gemm8, gemm16 func(*intGEMMArgs)
-	depthwise8    func(*dw8Args)
-	quantise      func(*quantiseArgs)
+	// by 8-bit and of 16-bit by 16-bit numbers; depthwise8 and depthwise16 compute n
+	// consecutive output pixels of a 3x3 depthwise convolution of bytes or 16-bit
+	// numbers, quantise turns rows of floats into integers. See int8.go.
+	gemm8, gemm16           func(*intGEMMArgs)
+	depthwise8, depthwise16 func(*dw8Args)
+	quantise                func(*quantiseArgs)
 
 	// What is done to every sample beside the networks, see samples.go.
 	dequantise  func(dst []float32, k []int32, mean, scale, gain []float32)
@@ -223,8 +223,8 @@ type intGEMMArgs struct {
 // dw8Args describes the sums Σ_{ky,kx} row[ky][x+kx][ch]·w[ky*3+kx][ch] for n
 // pixels x and c channels ch.
 type dw8Args struct {
-	row    [3]*uint8
-	w      *int16 // [9][stride]
+	row    [3]*uint8 // bytes, or the first of those of 16-bit numbers
+	w      *int16    // [9][stride]
 	n, c   int
 	stride int // channels between pixels and between taps
 	out    intOut

@@ -48,13 +48,14 @@ func intAcc(row, part int) vector { return vector(16 + 4*row + part) }
 
 type intKernel struct {
 	*gen
+	args  string // the struct of the arguments
 	bytes bool
 	// multiply adds the products of the group a with the part b of B to acc.
 	multiply func(acc, a, b vector)
 }
 
 func writeInt8(g *gen) {
-	k := &intKernel{gen: g, bytes: true}
+	k := &intKernel{gen: g, args: "intGEMMArgs", bytes: true}
 	k.multiply = func(acc, a, b vector) { g.word(encodeInt("sdot", acc, a, b)) }
 	k.write("intGEMM8DotNEON", "computes a panel of 8-bit products with the dot product instruction.")
 	k.multiply = func(acc, a, b vector) {
@@ -83,11 +84,41 @@ func (g *gen) addPairs(acc, lo, hi vector) {
 }
 
 func (g *intKernel) arg(name, register string) {
-	g.op("MOVD intGEMMArgs_%s(%s), %s", name, intG, register)
+	g.op("MOVD %s_%s(%s), %s", g.args, name, intG, register)
 }
 
 func (g *intKernel) out(name, register string) {
-	g.op("MOVD (intGEMMArgs_out+intOut_%s)(%s), %s", name, intG, register)
+	g.op("MOVD (%s_out+intOut_%s)(%s), %s", g.args, name, intG, register)
+}
+
+// outputs loads what finish needs to know.
+func (g *intKernel) outputs() {
+	for _, f := range []struct{ name, register string }{
+		{"bias", intBias}, {"shift", intShift}, {"mul", intMul}, {"offset", intOffset}, {"act", intAct},
+		{"residual", intResidual}, {"out16", intOut16}, {"out8", intOut8}, {"ldr", intLDR}, {"ld16", intLD16}, {"ld8", intLD8},
+	} {
+		g.out(f.name, f.register)
+	}
+	g.op("LSL $1, %s", intLDR)
+	g.op("LSL $1, %s", intLD16)
+}
+
+// tiles goes through the rows, of which m holds the number, four at a time.
+func (g *intKernel) tiles(tile func(rows int)) {
+	g.label("tile")
+	for r := intRows - 1; r >= 1; r-- {
+		g.op("CMP $%d, %s", r, intM)
+		g.op("BEQ rows%d", r)
+	}
+	for r := intRows; r >= 1; r-- {
+		g.label(fmt.Sprintf("rows%d", r))
+		tile(r)
+		if r == intRows {
+			g.op("SUBS $%d, %s", r, intM)
+			g.op("BNE tile")
+		}
+		g.op("RET")
+	}
 }
 
 func (g *intKernel) write(name, does string) {
@@ -97,28 +128,8 @@ func (g *intKernel) write(name, does string) {
 	g.arg("ars", intLDA)
 	g.arg("sum", intSum)
 	g.arg("m", intM)
-	for _, f := range []struct{ name, register string }{
-		{"bias", intBias}, {"shift", intShift}, {"mul", intMul}, {"offset", intOffset}, {"act", intAct},
-		{"residual", intResidual}, {"out16", intOut16}, {"out8", intOut8}, {"ldr", intLDR}, {"ld16", intLD16}, {"ld8", intLD8},
-	} {
-		g.out(f.name, f.register)
-	}
-	g.op("LSL $1, %s", intLDR)
-	g.op("LSL $1, %s", intLD16)
-	g.label("tile")
-	for r := intRows - 1; r >= 1; r-- {
-		g.op("CMP $%d, %s", r, intM)
-		g.op("BEQ rows%d", r)
-	}
-	for r := intRows; r >= 1; r-- {
-		g.label(fmt.Sprintf("rows%d", r))
-		g.tile(r)
-		if r == intRows {
-			g.op("SUBS $%d, %s", r, intM)
-			g.op("BNE tile")
-		}
-		g.op("RET")
-	}
+	g.outputs()
+	g.tiles(g.tile)
 }
 
 // tile computes the next rows.
@@ -230,6 +241,8 @@ var intOps = map[string]struct {
 	"smull28":  {0x4e20c000, "smull2 v%d.8h, v%d.16b, v%d.16b"},
 	"smull16":  {0x0e60c000, "smull v%d.4s, v%d.4h, v%d.4h"},
 	"smull216": {0x4e60c000, "smull2 v%d.4s, v%d.8h, v%d.8h"},
+	"smlal16":  {0x0e608000, "smlal v%d.4s, v%d.4h, v%d.4h"},
+	"smlal216": {0x4e608000, "smlal2 v%d.4s, v%d.8h, v%d.8h"},
 	"saddlp":   {0x4e602800, "saddlp v%d.4s, v%d.8h"},
 	"neg":      {0x6ea0b800, "neg v%d.4s, v%d.4s"},
 	"sshl":     {0x4ea04400, "sshl v%d.4s, v%d.4s, v%d.4s"},

@@ -30,6 +30,7 @@ var topics = []topic{
 	{"reduce", writeReduce},
 	{"peak", writePeak},
 	{"int8", writeInt8},
+	{"intdepthwise", writeIntDepthwise},
 }
 
 func main() {

@@ -5,9 +5,9 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// The depthwise kernel of the integer path does one register of channels, 32
+// The depthwise kernels of the integer path do one register of channels, 32
 // with AVX-512 and 16 with AVX2, of a run of pixels. A column of the window, three
-// bytes of each channel, is widened and unpacked to pairs of 16 bits, first and
+// numbers of each channel, is widened if they are bytes and unpacked to pairs of 16 bits, first and
 // second row, third row and zero. Each pair and its weights take one
 // multiply-add of pairs, for each of the three outputs that the column belongs
 // to: their sums take turns in three pairs of registers. Unpacking alternates
@@ -22,14 +22,17 @@ var (
 
 type dw8Kernel struct {
 	*gen
+	wide    bool        // the image has 16 bits
 	weights operand.Mem // on the stack: [kx][first and second row, third][low, high] registers
 	bias    operand.Mem // [low, high]
 	o       *intFinish
 }
 
 func writeDepthwise8(g *gen) {
-	k := &dw8Kernel{gen: g}
-	k.write()
+	for _, wide := range []bool{false, true} {
+		k := &dw8Kernel{gen: g, wide: wide}
+		k.write()
+	}
 }
 
 func (g *dw8Kernel) acc(i int) (lo, hi reg.VecPhysical) { return g.v(2 * (i % 3)), g.v(2*(i%3) + 1) }
@@ -46,7 +49,11 @@ func (g *dw8Kernel) write() {
 	if g.isa == avx512 {
 		does = "computes up to 32 channels of n pixels"
 	}
-	g.text("depthwise8Block", "(args *dw8Args)", does+".")
+	name, loop, done := "depthwise8Block", "loop", "done"
+	if g.wide {
+		name, loop, done = "depthwise16Block", "loop16", "done16"
+	}
+	g.text(name, "(args *dw8Args)", does+".")
 	g.Attributes(0) // the frame is too large for NOSPLIT
 	g.weights = g.AllocLocal(12 * g.bytes())
 	g.bias = g.AllocLocal(2 * g.bytes())
@@ -100,6 +107,9 @@ func (g *dw8Kernel) write() {
 	for ky, r := range dw8Row {
 		g.MOVQ(arg("row", ky), r)
 	}
+	if g.wide {
+		g.ADDQ(dw8Stride, dw8Stride) // bytes
+	}
 	g.MOVQ(arg("n"), intTmp2)
 	g.MOVQ(intTmp2, left)
 	g.XORQ(intTmp2, intTmp2)
@@ -110,7 +120,7 @@ func (g *dw8Kernel) write() {
 	g.load()
 	g.begin(1)
 	g.taps(0, 1)
-	g.Label("loop")
+	g.Label(loop)
 	for phase := range 3 {
 		g.load()
 		g.begin(2 + phase)
@@ -120,12 +130,12 @@ func (g *dw8Kernel) write() {
 		g.o.nextRow()
 		g.DECQ(left)
 		if phase < 2 {
-			g.JZ(operand.LabelRef("done"))
+			g.JZ(operand.LabelRef(done))
 		} else {
-			g.JNZ(operand.LabelRef("loop"))
+			g.JNZ(operand.LabelRef(loop))
 		}
 	}
-	g.Label("done")
+	g.Label(done)
 	g.ret()
 }
 
@@ -139,9 +149,14 @@ func (g *dw8Kernel) load() {
 		rows = []reg.VecPhysical{g.v(24), g.v(25), g.v(26)}
 	}
 	for ky, r := range dw8Row {
-		if g.isa == avx512 {
+		switch {
+		case g.wide && g.isa == avx512:
+			g.VMOVDQU16_Z(mem(r, 0), reg.K1, rows[ky])
+		case g.wide:
+			g.VMOVDQU(mem(r, 0), rows[ky])
+		case g.isa == avx512:
 			g.VPMOVZXBW_Z(mem(r, 0), reg.K1, rows[ky])
-		} else {
+		default:
 			g.VPMOVZXBW(mem(r, 0), rows[ky])
 		}
 		g.ADDQ(dw8Stride, r)
