@@ -15,6 +15,7 @@ import (
 // these tensors uses them, and there is nothing to choose.
 //
 //	synthesis.int.<layer>.weight   I8, or I16 where the layer is depthwise or reads 16 bits; shape of the float weights
+//	                               (a depthwise layer reads 16 bits if its input has no offset)
 //	synthesis.int.<layer>.bias     I32 [channels]
 //	synthesis.int.<layer>.shift    I32 [channels]
 //	synthesis.int.<layer>.mul      I16 [channels]
@@ -26,7 +27,7 @@ const intPrefix = Synthesis + ".int."
 // reuse.
 type integerProgram struct {
 	program *nn.IntProgram
-	arenas  sync.Pool // *nn.IntArena
+	memory  sync.Pool // *nn.IntRows
 }
 
 // WithIntegerSynthesis returns a model like m whose synthesis is computed in the
@@ -70,6 +71,9 @@ func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error
 		if weight == nil || len(weight.Data) != len(w.Weight) {
 			return nil, fmt.Errorf("codec: integer synthesis: layer %q: %d weights do not fit the network", l.Name, len(w.Weight))
 		}
+		if l.Op == nn.OpDepthwise && w.Wide == (q.Offset[inputOf(net, i)] != nil) {
+			return nil, fmt.Errorf("codec: integer synthesis: layer %q: reads 16 bits of a value in bytes, or bytes of another", l.Name)
+		}
 		prefix := intPrefix + l.Name
 		if w.Wide || l.Op == nn.OpDepthwise {
 			file.Decoder = append(file.Decoder, format.NewInt16(prefix+".weight", weight.Shape, w.Weight))
@@ -93,6 +97,17 @@ func (m *Model) HasIntegerSynthesis() bool { return m.integers != nil }
 
 func isIntegerTensor(name string) bool {
 	return len(name) > len(intPrefix) && name[:len(intPrefix)] == intPrefix
+}
+
+// inputOf is the name of the value that layer i, which has one input, reads.
+func inputOf(net *nn.Network, i int) string {
+	switch in := net.Layers[i].In; {
+	case len(in) > 0:
+		return in[0]
+	case i > 0:
+		return net.Layers[i-1].Name
+	}
+	return net.Inputs[0].Name
 }
 
 // valueNames lists the inputs and layers of a network.
@@ -144,7 +159,7 @@ func (m *Model) loadIntegers(t *tensorReader) error {
 				w.Weight[k] = int16(int8(v))
 			}
 		} else {
-			w.Wide = l.Op == nn.OpConv
+			w.Wide = l.Op == nn.OpConv || q.Offset[inputOf(net, i)] == nil
 			w.Weight = t.shorts(prefix+".weight", float.Shape...)
 		}
 		w.Bias, w.Shift, w.Mul = t.ints(prefix+".bias"), t.ints(prefix+".shift"), t.shorts(prefix+".mul")
@@ -160,40 +175,26 @@ func (m *Model) loadIntegers(t *tensorReader) error {
 	if err != nil {
 		return fmt.Errorf("integer synthesis: %w", err)
 	}
-	m.integers = &integerProgram{program: program, arenas: sync.Pool{New: func() any { return nn.NewIntArena() }}}
+	m.integers = &integerProgram{program: program, memory: sync.Pool{New: func() any { return new(nn.IntRows) }}}
 	return nil
 }
 
-// intRows is about the most rows of latents that one run takes. Its memory grows
-// with them; fewer would spend more on the margins above and below.
-const intRows = tileLatent
-
-// synthesise draws the pixels of a job, in stripes, each with its margin.
+// synthesise draws the pixels of a job.
 func (p *integerProgram) synthesise(dst *canvas, src *latents, cut *cutter, job area) error {
-	arena := p.arenas.Get().(*nn.IntArena)
-	defer p.arenas.Put(arena)
-	stripes := 1
-	if !cut.whole {
-		stripes = ceilDiv(job.y1-job.y0, intRows)
-	}
+	rows := p.memory.Get().(*nn.IntRows)
+	defer p.memory.Put(rows)
 	x0, x1 := cut.columns(job)
+	in := []nn.Shape{{H: cut.h, W: x1 - x0, C: src.m}}
+	err := rows.Start(p.program, in, job.y0*LatentStride, job.y1*LatentStride, func(y int, dst [][]float32) {
+		dst[0] = src.row(y, x0, x1)
+	})
+	if err != nil {
+		return fmt.Errorf("codec: integer synthesis: %w", err)
+	}
 	from, to := (job.x0-x0)*LatentStride*3, (job.x1-x0)*LatentStride*3
-	var in nn.Tensor
-	for i := range stripes {
-		lo, hi := job.y0+(job.y1-job.y0)*i/stripes, job.y0+(job.y1-job.y0)*(i+1)/stripes
-		y0, y1 := max(lo-cut.margin, 0), min(hi+cut.margin, cut.h)
-		in = nn.Tensor{N: 1, H: y1 - y0, W: x1 - x0, C: src.m, Data: grow(in.Data, (y1-y0)*(x1-x0)*src.m)}
-		row := (x1 - x0) * src.m
-		for y := y0; y < y1; y++ {
-			copy(in.Data[(y-y0)*row:], src.row(y, x0, x1))
-		}
-		out, err := p.program.Run(arena, 1, &in)
-		if err != nil {
-			return fmt.Errorf("codec: integer synthesis: %w", err)
-		}
-		row = (x1 - x0) * LatentStride * 3
-		for y := lo * LatentStride; y < hi*LatentStride; y++ {
-			dst.storeBytes(job.x0*LatentStride, y, out[0].Bytes[(y-y0*LatentStride)*row:][from:to])
+	for lo, hi := rows.Next(); lo < hi; lo, hi = rows.Next() {
+		for y := lo; y < hi; y++ {
+			dst.storeBytes(job.x0*LatentStride, y, rows.Row8(0, y)[from:to])
 		}
 	}
 	return nil

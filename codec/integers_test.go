@@ -36,10 +36,10 @@ func integerModel(t *testing.T, y []float32, h, w int) *Model {
 	return integers
 }
 
-// However a picture is cut, in jobs, stripes of these and regions, the pixels in
-// integers are those of one run.
+// However a picture is cut, in jobs and regions, the pixels in integers are those
+// of one run.
 func TestIntegerJobsAndRegions(t *testing.T) {
-	src := picture(400, 1200) // latents higher than intRows
+	src := picture(400, 1200)
 	r := newRaster(src)
 	h, w := r.latentSize()
 	var y latents
@@ -47,13 +47,15 @@ func TestIntegerJobsAndRegions(t *testing.T) {
 	cut := smallModel().cutter(smallModel().analysis, h, w)
 	require.NoError(t, smallModel().analyse(&y, r, &cut, y.area))
 	m := integerModel(t, y.data, h, w)
-	require.Greater(t, h, intRows)
-
-	out, err := m.integers.program.Run(nn.NewIntArena(), 1, &nn.Tensor{N: 1, H: h, W: w, C: y.m, Data: y.data})
-	require.NoError(t, err)
+	rows := new(nn.IntRows)
+	require.NoError(t, rows.Start(m.integers.program, []nn.Shape{{H: h, W: w, C: y.m}}, 0, h*LatentStride, func(i int, dst [][]float32) {
+		copy(dst[0], y.row(i, 0, w))
+	}))
 	want := newCanvas(image.Rect(0, 0, r.w, r.h), false)
-	for i := range h * LatentStride {
-		want.storeBytes(0, i, out[0].Bytes[i*w*LatentStride*3:][:w*LatentStride*3])
+	for lo, hi := rows.Next(); lo < hi; lo, hi = rows.Next() {
+		for i := lo; i < hi; i++ {
+			want.storeBytes(0, i, rows.Row8(0, i))
+		}
 	}
 	cut = m.cutter(m.synthesis, h, w)
 	for _, jobs := range [][]area{

@@ -103,7 +103,7 @@ func (a *Arena) getStrip(n int) []float32 {
 		a.strip = a.strip[:k]
 		return enlarge(s, n)
 	}
-	return enlarge(nil, n)
+	return enlarge[float32](nil, n)
 }
 
 func (a *Arena) putStrip(s []float32) {
@@ -122,13 +122,15 @@ func alignUp(n int) int { return (n + align - 1) &^ (align - 1) }
 
 // enlarge returns buf if it holds n numbers, and otherwise new memory that
 // starts on a cache line.
-func enlarge(buf []float32, n int) []float32 {
+func enlarge[T float32 | int16 | uint8](buf []T, n int) []T {
 	if len(buf) >= n {
 		return buf
 	}
-	buf = make([]float32, n+align)
-	if r := int(uintptr(unsafe.Pointer(&buf[0])) / 4 % align); r != 0 {
-		buf = buf[align-r:]
+	var zero T
+	size := int(unsafe.Sizeof(zero))
+	buf = make([]T, n+align*4/size)
+	if r := int(uintptr(unsafe.Pointer(&buf[0])) / uintptr(size) % uintptr(align*4/size)); r != 0 {
+		buf = buf[align*4/size-r:]
 	}
 	return buf[:n]
 }

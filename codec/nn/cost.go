@@ -30,11 +30,8 @@ func (n *Network) MACs(in ...Shape) (total int64, perLayer []LayerCost, err erro
 			macs = elements(shape) * float64(out.H) * float64(out.W)
 		case OpDeconv:
 			macs = elements(shape) * float64(s.H) * float64(s.W)
-		case OpDense, OpChannelScale:
+		case OpDense:
 			macs = elements(shape)
-			if l.Op == OpChannelScale {
-				macs = 0
-			}
 		}
 		sum += macs
 		if sum > 1<<62 {

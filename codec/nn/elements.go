@@ -27,6 +27,9 @@ func (st *Step) elements(dst []float32, args [][]float32, shapes []Shape) {
 		kernels.Symlog(dst, src)
 	case OpChannelScale:
 		kernels.MulChannels(dst, src, st.node.flat)
+	case OpFakeQuant:
+		steps, zeros := st.node.quantiser()
+		kernels.FakeQuantise(dst, src, steps, zeros)
 	case OpAdd:
 		kernels.Add(dst, src, args[1])
 		for _, x := range args[2:] {
@@ -50,6 +53,12 @@ func (st *Step) elements(dst []float32, args [][]float32, shapes []Shape) {
 		c := shapes[st.Out].C
 		copyColumns(dst, c, src[st.Layer.From:], shapes[st.In[0]].C, c)
 	}
+}
+
+// quantiser returns the parameters of a fakequant layer.
+func (nd *node) quantiser() (steps, zeros []float32) {
+	c := len(nd.flat) / 2
+	return nd.flat[:c], nd.flat[c:]
 }
 
 // copyColumns copies w columns of every row from src (stride lds) to dst

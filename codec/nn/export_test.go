@@ -15,10 +15,3 @@ func RowBatch(n int) (restore func()) {
 	rowBatch = n
 	return func() { rowBatch = old }
 }
-
-// SetIntStripBytes sets the size of strips of integer plans made from now on.
-func SetIntStripBytes(n int) (restore func()) {
-	old := intStripBytes
-	intStripBytes = n
-	return func() { intStripBytes = old }
-}

@@ -17,7 +17,7 @@ import (
 // rescaled sums, leaky and relu the kernels' rectifier with a slope of
 // round(2^15·Slope), at most 2^15-1, add saturated sums from left to right,
 // shuffle and unshuffle the same numbers. Inputs are floats, times the scale of
-// their channel, rounded. Depthwise layers and convolutions that are not Wide
+// their channel, rounded. Layers with weights that are not Wide
 // read their input in bytes, with the offsets of that value, and so are outputs
 // that have offsets returned; pixels outside of the image are zero, which is the
 // byte offset>>6 of its channel.
@@ -30,20 +30,21 @@ type Integers struct {
 // IntLayer holds weights, in the layout of ParamShapes, and the parameters of the
 // output channels, as kernels.NewRescale takes them.
 type IntLayer struct {
-	Wide        bool    // a convolution of 16-bit values, with 16-bit weights
+	Wide        bool    // reads 16-bit values; a convolution then has 16-bit weights, as depthwise layers always do
 	Weight      []int16 // -128 to 127 in convolutions that are not Wide
 	Bias, Shift []int32
 	Mul         []int16
 }
 
-// IntProgram is a network bound to its Integers. Its Run may be called from
-// several goroutines at a time, each with its own IntArena.
+// IntProgram is a network bound to its Integers. Any number of IntRows may run it
+// at a time.
 type IntProgram struct {
 	net   *Network
 	ins   [][]int
 	outs  []int
 	value []intValue
 	steps []intStep
+	rows  rowSchedule
 }
 
 // intValue is what is known of a value before its size.
@@ -56,18 +57,25 @@ type intValue struct {
 
 // intStep is one or more layers that run as one operation, as Step is.
 type intStep struct {
-	layer    *Layer // nil quantises input `out`
+	layer    *Layer
 	in       []int
 	out      int
 	residual int // -1: none
 	act      kernels.IntActivation
 	slope    int16
 
-	narrow  *kernels.Packed8
-	wide    *kernels.Packed16
-	taps    []int16 // depthwise
+	columns []intColumns // of a convolution: one, or one for each row of a shuffle that has joined it
+	taps    []int16      // of a depthwise layer
+	wide    bool         // which reads 16 bits
 	rescale *kernels.Rescale
 	pad     []uint8
+}
+
+// intColumns are some of the columns of a convolution as a product of their own.
+type intColumns struct {
+	narrow  *kernels.Packed8 // one of the two
+	wide    *kernels.Packed16
+	rescale *kernels.Rescale
 }
 
 // intSlope is a slope in units of 2^-15.
@@ -79,8 +87,9 @@ func intSlope(l *Layer) int16 {
 }
 
 // CompileIntegers binds a network to q. It fails for networks with operations
-// other than conv, depthwise, leaky, relu, add, shuffle and unshuffle, when
-// something is missing from q or out of its range, and when a sum could overflow
+// other than conv, depthwise, leaky, relu, add, shuffle and unshuffle or with
+// convolutions of even size, with a stride or without padding, when something is
+// missing from q or out of its range, and when a sum could overflow
 // 32 bits.
 func CompileIntegers(n *Network, q *Integers) (*IntProgram, error) {
 	if err := n.Validate(); err != nil {
@@ -94,7 +103,6 @@ func CompileIntegers(n *Network, q *Integers) (*IntProgram, error) {
 		if len(p.value[i].scale) != in.C {
 			return nil, fmt.Errorf("nn: network %q: integers: input %q: %d scales, want %d", n.Name, in.Name, len(p.value[i].scale), in.C)
 		}
-		p.steps = append(p.steps, intStep{out: i, residual: -1})
 	}
 	layers := make([]Layer, len(n.Layers))
 	for i := range n.Layers {
@@ -106,14 +114,37 @@ func CompileIntegers(n *Network, q *Integers) (*IntProgram, error) {
 	if err := p.forms(q); err != nil {
 		return nil, fmt.Errorf("nn: network %q: integers: %w", n.Name, err)
 	}
-	for i := range p.steps {
-		if st := &p.steps[i]; st.rescale == nil && st.layer != nil && (st.layer.Op == OpConv || st.layer.Op == OpDepthwise) {
-			if err := p.bind(st, q); err != nil {
-				return nil, n.layerError(st.layer, "integers: %w", err)
-			}
+	for i := range n.Inputs {
+		if v := &p.value[i]; v.offset == nil {
+			v.offset = make([]int16, v.c) // Quantise wants one
+		}
+	}
+	p.rows = p.rowSchedule()
+	for i := range p.rows.steps {
+		r := &p.rows.steps[i]
+		if r.layer.Op != OpConv && r.layer.Op != OpDepthwise {
+			continue
+		}
+		if err := p.bind(&p.steps[r.index], max(r.fold, 1), q); err != nil {
+			return nil, n.layerError(r.layer, "integers: %w", err)
 		}
 	}
 	return p, nil
+}
+
+// rowSchedule makes the schedule of the steps.
+func (p *IntProgram) rowSchedule() rowSchedule {
+	rs := rowSchedule{net: p.net, ins: p.ins, outs: p.outs}
+	for v := range p.value {
+		rs.root = append(rs.root, v)
+		rs.forms = append(rs.forms, [rowForms]bool{formWords: p.value[v].words, formBytes: p.value[v].bytes})
+	}
+	for i := range p.steps {
+		st := &p.steps[i]
+		rs.steps = append(rs.steps, rowStep{layer: st.layer, in: st.in, out: st.out, residual: st.residual, index: i})
+	}
+	rs.link()
+	return rs
 }
 
 // valueName is the name of value v.
@@ -157,6 +188,9 @@ func (p *IntProgram) add(l *Layer, i int, q *Integers) error {
 			return nil
 		}
 	case OpConv, OpDepthwise:
+		if !l.rowWise() {
+			return errors.New("only odd kernels of stride 1 with padding can be computed in integers")
+		}
 		if q.Layers[l.Name] == nil {
 			return errors.New("no weights")
 		}
@@ -168,7 +202,7 @@ func (p *IntProgram) add(l *Layer, i int, q *Integers) error {
 	return nil
 }
 
-// producer is the step that computes v.
+// producer is the step that computes v, -1 for an input.
 func (p *IntProgram) producer(v int) int {
 	return slices.IndexFunc(p.steps, func(st intStep) bool { return st.out == v })
 }
@@ -184,11 +218,14 @@ func (p *IntProgram) open(v int) *intStep {
 			}
 		}
 	}
-	st := &p.steps[p.producer(v)]
-	if uses != 1 || slices.Contains(p.outs, v) || st.layer == nil || st.layer.Op != OpConv && st.layer.Op != OpDepthwise {
+	i := p.producer(v)
+	if i < 0 || uses != 1 || slices.Contains(p.outs, v) {
 		return nil
 	}
-	return st
+	if st := &p.steps[i]; st.layer.Op == OpConv || st.layer.Op == OpDepthwise {
+		return st
+	}
+	return nil
 }
 
 // forms finds out which values exist as words, which as bytes, and with which
@@ -216,9 +253,6 @@ func (p *IntProgram) forms(q *Integers) error {
 	}
 	for i := len(p.steps) - 1; i >= 0; i-- {
 		st := &p.steps[i]
-		if st.layer == nil {
-			continue
-		}
 		if st.residual >= 0 {
 			p.value[st.residual].words = true
 		}
@@ -261,8 +295,9 @@ func (p *IntProgram) forms(q *Integers) error {
 	return nil
 }
 
-// bind packs the weights of a step.
-func (p *IntProgram) bind(st *intStep, q *Integers) error {
+// bind packs the weights of a step, those of a convolution in that many equal
+// parts.
+func (p *IntProgram) bind(st *intStep, parts int, q *Integers) error {
 	l, w := st.layer, q.Layers[st.layer.Name]
 	in, out := &p.value[st.in[0]], &p.value[st.out]
 	k := l.Kernel * l.Kernel
@@ -275,44 +310,79 @@ func (p *IntProgram) bind(st *intStep, q *Integers) error {
 	if len(w.Bias) != out.c {
 		return fmt.Errorf("%d biases, want %d", len(w.Bias), out.c)
 	}
-	var err error
-	if st.rescale, err = kernels.NewRescale(w.Bias, w.Shift, w.Mul, out.offset); err != nil {
-		return err
-	}
-	var sum func(j int) int64
-	switch {
-	case l.Op == OpDepthwise && w.Wide:
-		return errors.New("wide")
-	case l.Op == OpDepthwise:
-		st.taps = w.Weight
-		sum = func(j int) (s int64) {
-			for t := j; t < len(w.Weight); t += out.c {
-				s += 255 * max(int64(w.Weight[t]), -int64(w.Weight[t]))
-			}
-			return s
-		}
-	case w.Wide:
-		st.wide = kernels.Pack16(k, out.c, w.Weight, out.c)
-		sum = st.wide.MaxSum
-	default:
-		narrow := make([]int8, len(w.Weight))
-		for i, v := range w.Weight {
-			if narrow[i] = int8(v); int16(narrow[i]) != v {
-				return fmt.Errorf("weight %d does not fit 8 bits", v)
-			}
-		}
-		st.narrow = kernels.Pack8(k, out.c, narrow, out.c)
-		sum = st.narrow.MaxSum
-	}
-	for j, b := range w.Bias {
-		if most := sum(j) + max(int64(b), -int64(b)) + 1<<w.Shift[j]>>1; most > math.MaxInt32 {
-			return fmt.Errorf("sums of channel %d can reach %d", j, most)
-		}
-	}
 	if !w.Wide {
 		st.pad = make([]uint8, in.c)
 		for c, o := range in.offset {
 			st.pad[c] = uint8(min(o/kernels.ByteUnit, 255))
+		}
+	}
+	if l.Op == OpConv {
+		return st.bindConv(w, k, out, parts)
+	}
+	var err error
+	st.taps, st.wide = w.Weight, w.Wide
+	most := int64(255)
+	if w.Wide {
+		most = 1 << 15
+	}
+	if st.rescale, err = kernels.NewRescale(w.Bias, w.Shift, w.Mul, out.offset); err != nil {
+		return err
+	}
+	return w.checkSums(0, out.c, func(j int) (s int64) {
+		for t := j; t < len(w.Weight); t += out.c {
+			s += most * max(int64(w.Weight[t]), -int64(w.Weight[t]))
+		}
+		return s
+	})
+}
+
+// bindConv packs a convolution of k inputs for each output.
+func (st *intStep) bindConv(w *IntLayer, k int, out *intValue, parts int) error {
+	narrow := make([]int8, len(w.Weight))
+	for i, v := range w.Weight {
+		if narrow[i] = int8(v); !w.Wide && int16(narrow[i]) != v {
+			return fmt.Errorf("weight %d does not fit 8 bits", v)
+		}
+	}
+	all, err := kernels.NewRescale(w.Bias, w.Shift, w.Mul, out.offset)
+	if err != nil {
+		return err
+	}
+	n := out.c / parts
+	for first := 0; first < out.c; first += n {
+		c := intColumns{rescale: all}
+		if parts > 1 {
+			var offset []int16
+			if out.offset != nil {
+				offset = out.offset[first:][:n]
+			}
+			if c.rescale, err = kernels.NewRescale(w.Bias[first:][:n], w.Shift[first:][:n], w.Mul[first:][:n], offset); err != nil {
+				return err
+			}
+		}
+		var sum func(j int) int64
+		if w.Wide {
+			c.wide = kernels.Pack16(k, n, w.Weight[first:], out.c)
+			sum = c.wide.MaxSum
+		} else {
+			c.narrow = kernels.Pack8(k, n, narrow[first:], out.c)
+			sum = c.narrow.MaxSum
+		}
+		if err := w.checkSums(first, n, sum); err != nil {
+			return err
+		}
+		st.columns = append(st.columns, c)
+	}
+	return nil
+}
+
+// checkSums returns an error if a sum of one of n channels from first on may
+// overflow 32 bits; most is what the products of the j-th of them come to.
+func (w *IntLayer) checkSums(first, n int, most func(j int) int64) error {
+	for j := range n {
+		b := int64(w.Bias[first+j])
+		if sum := most(j) + max(b, -b) + 1<<w.Shift[first+j]>>1; sum > math.MaxInt32 {
+			return fmt.Errorf("sums of channel %d can reach %d", first+j, sum)
 		}
 	}
 	return nil

@@ -36,6 +36,11 @@ const (
 	OpFlatten Op = "flatten" // the same numbers as 1×1×H·W·C
 
 	OpChannelScale Op = "channelscale" // each channel times its own parameter
+
+	// OpFakeQuant rounds to what the bytes of a network in integers stand for,
+	// with a step and a zero point for each channel. It serves training, see
+	// [Network.FakeQuantise]; its parameters are not trained.
+	OpFakeQuant Op = "fakequant"
 )
 
 // Paddings of convolutions and poolings, as in TensorFlow and Keras: with

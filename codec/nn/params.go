@@ -55,6 +55,7 @@ type ParamSpec struct {
 //	depthwise     weight [KH, KW, C]           bias [C]
 //	dense         weight [H·W·C, Out]          bias [Out]
 //	channelscale  weight [C]
+//	fakequant     weight [2, C]: steps, zero points
 func (n *Network) ParamShapes(in ...Shape) ([]ParamSpec, error) {
 	values, err := n.inferValues(in)
 	if err != nil {
@@ -99,6 +100,8 @@ func (l *Layer) weightShape(s Shape) (shape []int, fanIn int) {
 		return []int{s.Len(), l.Out}, s.Len()
 	case OpChannelScale:
 		return []int{s.C}, 0
+	case OpFakeQuant:
+		return []int{2, s.C}, 0
 	}
 	return nil, 0
 }

@@ -348,7 +348,7 @@ func (pl *plan) inPlace(st *planned, i int, lastUse []int) int {
 	s := pl.schedule()
 	var candidates []int
 	switch st.Layer.Op {
-	case OpLeaky, OpReLU, OpSigmoid, OpTanh, OpSoftplus, OpSymlog, OpChannelScale, OpSub:
+	case OpLeaky, OpReLU, OpSigmoid, OpTanh, OpSoftplus, OpSymlog, OpChannelScale, OpFakeQuant, OpSub:
 		candidates = st.In
 	case OpAdd, OpMul:
 		// The first sum of three would overwrite an operand of the second.

@@ -32,7 +32,7 @@ type node struct {
 	// Copies made by Refresh, so that a training step that updates the
 	// parameters in place cannot change half of a program.
 	packed *kernels.Packed // conv, deconv, dense
-	flat   []float32       // depthwise, channelscale
+	flat   []float32       // depthwise, channelscale, fakequant
 	b      []float32
 }
 
@@ -98,6 +98,8 @@ func (nd *node) bind(n *Network, p Params) error {
 		want = []int{dim(p[name], 0), l.Out}
 	case OpChannelScale:
 		want = []int{dim(p[name], 0)}
+	case OpFakeQuant:
+		want = []int{2, dim(p[name], 1)}
 	default:
 		return nil
 	}
@@ -113,7 +115,7 @@ func (nd *node) bind(n *Network, p Params) error {
 		nd.b = make([]float32, cols)
 	}
 	switch l.Op {
-	case OpDepthwise, OpChannelScale:
+	case OpDepthwise, OpChannelScale, OpFakeQuant:
 		nd.flat = make([]float32, len(nd.weight.Data))
 	default:
 		nd.packed = kernels.NewPacked(len(nd.weight.Data)/cols, cols)
@@ -196,7 +198,7 @@ func (s *Step) Weight() *Param { return s.node.weight }
 // Bias returns the bias parameter, nil if the step has none.
 func (s *Step) Bias() *Param { return s.node.bias }
 
-// Flat returns the weights of a depthwise or channelscale step as of the last
+// Flat returns the weights of a depthwise, channelscale or fakequant step as of the last
 // Refresh, nil for others.
 func (s *Step) Flat() []float32 { return s.node.flat }
 
@@ -308,7 +310,7 @@ func (s *schedule) markKept(outs []int) {
 	for i := range s.steps {
 		st := &s.steps[i]
 		switch st.Layer.Op {
-		case OpConv, OpDeconv, OpDepthwise, OpDense, OpChannelScale, OpSymlog, OpSoftplus:
+		case OpConv, OpDeconv, OpDepthwise, OpDense, OpChannelScale, OpFakeQuant, OpSymlog, OpSoftplus:
 			s.keep[st.In[0]] = true
 		case OpMul:
 			for _, v := range st.In {

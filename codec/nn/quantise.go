@@ -25,8 +25,8 @@ type ByteScale struct{ Step, Zero float64 }
 
 // QuantiseOptions are choices of Network.Quantise.
 type QuantiseOptions struct {
-	// Wide names the convolutions that read 16-bit values with 16-bit weights:
-	// those whose precision decides that of the outputs.
+	// Wide names the convolutions and depthwise layers that read 16-bit values
+	// with 16-bit weights: those whose precision decides that of the outputs.
 	Wide map[string]bool
 	// Outputs names outputs to return in bytes.
 	Outputs map[string]ByteScale
@@ -41,12 +41,11 @@ type QuantiseOptions struct {
 // of which every output channel has its own scale. Weights are rounded to
 // nearest.
 func (n *Network) Quantise(p Params, ranges map[string]*Range, o QuantiseOptions) (*Integers, error) {
-	if err := n.Validate(); err != nil {
+	q, err := n.quantiser(p, ranges, o)
+	if err != nil {
 		return nil, err
 	}
-	q := &quantiser{net: n, params: p, o: o}
-	q.ins, q.outs = n.resolve()
-	return q.run(ranges)
+	return q.integers()
 }
 
 type quantiser struct {
@@ -82,8 +81,14 @@ func (q *quantiser) find(node int) int {
 
 func (q *quantiser) join(a, b int) { q.parent[q.find(a)] = q.find(b) }
 
-func (q *quantiser) run(ranges map[string]*Range) (*Integers, error) {
-	inputs := len(q.net.Inputs)
+// quantiser chooses the steps and zero points of all values.
+func (n *Network) quantiser(p Params, ranges map[string]*Range, o QuantiseOptions) (*quantiser, error) {
+	if err := n.Validate(); err != nil {
+		return nil, err
+	}
+	q := &quantiser{net: n, params: p, o: o}
+	q.ins, q.outs = n.resolve()
+	inputs := len(n.Inputs)
 	for v := range inputs + len(q.net.Layers) {
 		r := ranges[q.name(v)]
 		if r == nil {
@@ -125,7 +130,11 @@ func (q *quantiser) run(ranges map[string]*Range) (*Integers, error) {
 		return nil, err
 	}
 	q.chooseZeros()
+	return q, nil
+}
 
+// integers expresses the network in the steps that were chosen.
+func (q *quantiser) integers() (*Integers, error) {
 	out := &Integers{Scale: map[string][]float32{}, Offset: map[string][]int16{}, Layers: map[string]*IntLayer{}}
 	for v, in := range q.net.Inputs {
 		scale := make([]float32, in.C)
@@ -149,7 +158,7 @@ func (q *quantiser) run(ranges map[string]*Range) (*Integers, error) {
 		if l.Op != OpConv && l.Op != OpDepthwise {
 			continue
 		}
-		layer, err := q.layer(&l, q.ins[i][0], inputs+i)
+		layer, err := q.layer(&l, q.ins[i][0], len(q.net.Inputs)+i)
 		if err != nil {
 			return nil, q.net.layerError(&l, "quantise: %w", err)
 		}

@@ -1,149 +1,6 @@
 package nn
 
-import (
-	"fmt"
-	"slices"
-
-	"github.com/aecodec/aecodec/kernels"
-)
-
-// rowSchedule is a schedule for rows: the steps of Run, some of them joined
-// further, and who reads what. It is made once per program.
-type rowSchedule struct {
-	steps   []rowStep
-	root    []int   // as in schedule
-	readers [][]int // by root value: steps that read it, in order
-	reads   []bool  // by input: some step or output needs it
-	err     error   // why the program cannot run by rows; nil if it can
-}
-
-// rowStep is a step whose value numbers are roots.
-type rowStep struct {
-	*Step
-	in       []int
-	out      int
-	residual int // -1: none
-	// fold is the factor of the shuffle that has joined a 1x1 convolution, 0 if
-	// there is none.
-	fold int
-}
-
-// rowSchedule derives the schedule for rows from that of Run.
-func (p *Program) rowSchedule() rowSchedule {
-	s := &p.run
-	values := len(s.root)
-	rs := rowSchedule{root: s.root, readers: make([][]int, values), reads: make([]bool, len(p.net.Inputs))}
-	uses := make([]int, values)
-	for _, v := range p.outs {
-		uses[s.root[v]]++
-	}
-	for i := range s.steps {
-		for _, v := range s.steps[i].In {
-			uses[s.root[v]]++
-		}
-		if r := s.steps[i].Residual; r >= 0 {
-			uses[s.root[r]]++
-		}
-	}
-	maker := make(map[int]int, len(s.steps)) // step of rs that makes a value
-	for i := range s.steps {
-		st := &s.steps[i]
-		if st.Layer.Op == OpIdentity {
-			uses[s.root[st.Out]]--
-			continue
-		}
-		if err := st.rowWise(p.net); err != nil && rs.err == nil {
-			rs.err = err
-		}
-		if st.Layer.Op == OpShuffle {
-			x := s.root[st.In[0]]
-			if j, ok := maker[x]; ok && uses[x] == 1 && rs.steps[j].canFold(st.Layer.Factor) {
-				rs.steps[j].out, rs.steps[j].fold = st.Out, st.Layer.Factor
-				maker[st.Out] = j
-				continue
-			}
-		}
-		r := rowStep{Step: st, out: st.Out, residual: -1}
-		for _, v := range st.In {
-			r.in = append(r.in, s.root[v])
-		}
-		if st.Residual >= 0 {
-			r.residual = s.root[st.Residual]
-		}
-		maker[r.out] = len(rs.steps)
-		rs.steps = append(rs.steps, r)
-	}
-	for i := range rs.steps {
-		for _, v := range rs.steps[i].operands() {
-			rs.readers[v] = append(rs.readers[v], i)
-		}
-	}
-	for i := range rs.reads {
-		rs.reads[i] = len(rs.readers[i]) > 0
-	}
-	for _, v := range p.outs {
-		if r := s.root[v]; r < len(rs.reads) {
-			rs.reads[r] = true
-		}
-	}
-	return rs
-}
-
-// rowWise returns an error unless a row of the step's output depends on a few
-// rows of its inputs around the same place, and on nothing else.
-func (st *Step) rowWise(n *Network) error {
-	l := st.Layer
-	switch l.Op {
-	case OpConv:
-		if l.Stride == 1 && l.Kernel%2 == 1 && l.Padding == PadSame {
-			return nil
-		}
-	case OpDeconv, OpDense, OpMaxPool, OpAvgPool, OpReshape, OpFlatten:
-	default:
-		return nil
-	}
-	return n.layerError(l, "does not run by rows")
-}
-
-// canFold reports whether a shuffle may join the step: the columns of the
-// product that make one row of it must be whole panels of the weights.
-func (st *rowStep) canFold(r int) bool {
-	return st.Layer.Op == OpConv && st.Layer.Kernel == 1 && st.Layer.Stride == 1 && st.residual < 0 && st.fold == 0 &&
-		st.Layer.Out%(r*r) == 0 && st.Layer.Out/r%kernels.PanelWidth == 0
-}
-
-// operands returns the values that the step reads.
-func (st *rowStep) operands() []int {
-	if st.residual >= 0 {
-		return append(st.in[:len(st.in):len(st.in)], st.residual)
-	}
-	return st.in
-}
-
-// factor is by how much the step enlarges the height, if it does.
-func (st *rowStep) factor() int {
-	switch {
-	case st.fold > 0:
-		return st.fold
-	case st.Layer.Op == OpShuffle || st.Layer.Op == OpUpsample:
-		return st.Layer.Factor
-	}
-	return 1
-}
-
-// reads returns the rows of the inputs (not the residual) that rows out of the
-// output depend on; they may lie outside the image.
-func (st *rowStep) reads(out rows) rows {
-	switch r := st.factor(); {
-	case r > 1:
-		return rows{out.lo / r, (out.hi + r - 1) / r}
-	case st.Layer.Op == OpUnshuffle:
-		return rows{out.lo * st.Layer.Factor, out.hi * st.Layer.Factor}
-	case st.Layer.Op == OpConv || st.Layer.Op == OpDepthwise:
-		return rows{out.lo - st.Layer.Kernel/2, out.hi + st.Layer.Kernel/2}
-	}
-	return out
-}
+import "slices"
 
 // rows is a range lo <= y < hi.
 type rows struct{ lo, hi int }
@@ -159,7 +16,8 @@ func (r rows) union(o rows) rows {
 }
 
 // rowPlan says which rows of which value are computed when, and where they lie.
-// It knows no arithmetic: sizes are in elements, whatever these are.
+// It knows no arithmetic: sizes are in numbers, and every form of values lies in a
+// memory of its own.
 //
 // Rows are computed on demand, from the outputs backwards, in passes through all
 // steps. In a pass a step computes a batch of the rows that are asked for, once
@@ -173,11 +31,10 @@ type rowPlan struct {
 	shapes []Shape // by value
 	span   rows    // of the outputs
 	val    []rowValue
-	done   int // rows of the outputs that the caller has
-	target int // rows that are asked for
-	step   int // rows that are asked for at a time
-	layout Layout
-	size   int // elements of memory
+	done   int              // rows of the outputs that the caller has
+	target int              // rows that are asked for
+	step   int              // rows that are asked for at a time
+	layout [rowForms]Layout // of the memory of each form
 }
 
 // rowValue is one value of the plan.
@@ -188,17 +45,45 @@ type rowValue struct {
 	lo, hi int  // rows that the present pass computes
 	want   int  // rows below are asked for
 
-	row     int  // elements of a row
-	cap     int  // rows of memory
-	off     int  // in the memory
-	base    int  // the row that lies at off; slots repeat every cap rows
-	carried bool // some rows are read in a later pass
+	row     int            // numbers of a row
+	cap     int            // rows of memory
+	off     [rowForms]int  // in the memories of the forms
+	forms   [rowForms]bool // that the value has
+	base    int            // the row that lies at off; slots repeat every cap rows
+	carried bool           // some rows are read in a later pass
 }
 
-// at returns where row y lies, and how many rows follow it without a gap.
-func (v *rowValue) at(y int) (off, n int) {
-	slot := (y - v.base) % v.cap
-	return v.off + slot*v.row, v.cap - slot
+// at returns where row y lies in the memory of a form.
+func (v *rowValue) at(form, y int) int { return v.off[form] + (y-v.base)%v.cap*v.row }
+
+// run returns how many rows from y on, up to n, lie in one piece.
+func (v *rowValue) run(y, n int) int { return min(n, v.cap-(y-v.base)%v.cap) }
+
+// alloc places a form of the value.
+func (v *rowValue) alloc(mem *[rowForms]Layout, form int) {
+	if v.forms[form] {
+		v.off[form] = mem[form].Alloc(v.cap * v.row)
+	}
+}
+
+// free gives the memory of a form back.
+func (v *rowValue) free(mem *[rowForms]Layout, form int) {
+	if v.forms[form] {
+		mem[form].Free(v.off[form], v.cap*v.row)
+	}
+}
+
+// piece returns how many rows from y on, up to n, lie in one piece in the output
+// of a step and in all that it reads.
+func (pl *rowPlan) piece(st *rowStep, y, n int) int {
+	n = pl.val[st.out].run(y, n)
+	for _, v := range st.in {
+		n = pl.val[v].run(y, n)
+	}
+	if st.residual >= 0 {
+		n = pl.val[st.residual].run(y, n)
+	}
+	return n
 }
 
 // rowBatch is the least number of pixels that a step should compute at a time, as
@@ -207,46 +92,17 @@ func (v *rowValue) at(y int) (off, n int) {
 // A variable only so that tests can cut small images.
 var rowBatch = 256
 
-// checkRows checks what a caller asks for and returns the shapes of all values.
-func (p *Program) checkRows(in []Shape, span rows) ([]Shape, error) {
-	fail := func(format string, args ...any) ([]Shape, error) {
-		return nil, fmt.Errorf("nn: network %q: rows: "+format, append([]any{p.net.Name}, args...)...)
-	}
-	if len(in) != len(p.net.Inputs) {
-		return fail("%d inputs given, want %d", len(in), len(p.net.Inputs))
-	}
-	for i := range in {
-		if in[i].H != in[0].H {
-			return fail("inputs %q and %q differ in height", p.net.Inputs[0].Name, p.net.Inputs[i].Name)
-		}
-	}
-	shapes, err := p.net.inferResolved(p.ins, in)
-	if err != nil {
-		return nil, err
-	}
-	h := shapes[p.outs[0]].H
-	for _, v := range p.outs {
-		if shapes[v].H != h {
-			return fail("outputs differ in height")
-		}
-	}
-	if span.lo < 0 || span.hi > h || span.lo >= span.hi {
-		return fail("%d to %d of %d", span.lo, span.hi, h)
-	}
-	return shapes, nil
-}
-
 // prepare plans rows span of the outputs for inputs of shapes in.
-func (pl *rowPlan) prepare(p *Program, in []Shape, span rows) error {
-	if pl.s != &p.rows || pl.span != span || !slices.Equal(pl.shapes[:len(in)], in) {
-		shapes, err := p.checkRows(in, span)
+func (pl *rowPlan) prepare(s *rowSchedule, in []Shape, span rows) error {
+	if pl.s != s || pl.span != span || !slices.Equal(pl.shapes[:pl.ins], in) {
+		shapes, err := s.check(in, span)
 		if err != nil {
 			return err
 		}
-		pl.s, pl.ins, pl.shapes, pl.span = &p.rows, len(in), shapes, span
+		pl.s, pl.ins, pl.shapes, pl.span = s, len(in), shapes, span
 		pl.outs = pl.outs[:0]
-		for _, v := range p.outs {
-			pl.outs = append(pl.outs, pl.s.root[v])
+		for _, v := range s.outs {
+			pl.outs = append(pl.outs, s.root[v])
 		}
 		if len(pl.val) != len(shapes) {
 			pl.val = make([]rowValue, len(shapes))
@@ -264,13 +120,13 @@ func (pl *rowPlan) prepare(p *Program, in []Shape, span rows) error {
 func (pl *rowPlan) measure() {
 	for v := range pl.val {
 		sh := pl.shapes[v]
-		pl.val[v] = rowValue{unit: 1, row: sh.W * sh.C, batch: max(1, (rowBatch+sh.W-1)/max(sh.W, 1))}
+		pl.val[v] = rowValue{unit: 1, row: sh.W * sh.C, forms: pl.s.forms[v], batch: max(1, (rowBatch+sh.W-1)/max(sh.W, 1))}
 	}
 	for i := range pl.s.steps {
 		st := &pl.s.steps[i]
-		if st.Layer.Op == OpUnshuffle {
+		if st.layer.Op == OpUnshuffle {
 			x := &pl.val[st.in[0]]
-			x.unit = lcm(x.unit, st.Layer.Factor)
+			x.unit = lcm(x.unit, st.layer.Factor)
 		}
 		out := &pl.val[st.out]
 		out.unit = lcm(out.unit, st.factor())
@@ -496,47 +352,47 @@ func (pl *rowPlan) oldest(v int) int {
 // memory is free between the step that makes them and the last that reads them.
 func (pl *rowPlan) place() {
 	mem := &pl.layout
-	*mem = Layout{free: mem.free[:0]}
-	for i := range pl.val {
-		if v := &pl.val[i]; v.carried {
-			v.off = mem.Alloc(v.cap * v.row)
-		}
-	}
-	for i := range pl.ins {
-		if v := &pl.val[i]; !v.carried {
-			v.off = mem.Alloc(v.cap * v.row)
-		}
-	}
-	for i := range pl.s.steps {
-		st := &pl.s.steps[i]
-		out := &pl.val[st.out]
-		taken := -1
-		if !out.carried {
-			if taken = pl.inPlace(i); taken >= 0 {
-				out.off = pl.val[taken].off
-			} else {
-				out.off = mem.Alloc(out.cap * out.row)
+	for form := range mem {
+		mem[form] = Layout{free: mem[form].free[:0]}
+		for i := range pl.val {
+			if v := &pl.val[i]; v.carried || i < pl.ins {
+				v.alloc(mem, form)
 			}
 		}
-		for j, v := range st.in {
-			if v != taken && !slices.Contains(st.in[:j], v) {
-				pl.free(v, i)
-			}
-		}
-		if r := st.residual; r >= 0 && r != taken && !slices.Contains(st.in, r) {
-			pl.free(r, i)
-		}
-		if len(pl.s.readers[st.out]) == 0 && !slices.Contains(pl.outs, st.out) {
-			mem.Free(out.off, out.cap*out.row) // nothing reads it: a dead output of a live step
+		for i := range pl.s.steps {
+			pl.placeStep(i, form)
 		}
 	}
-	pl.size = mem.Size()
 }
 
-// free gives the memory of v back if step i is the last that reads it.
-func (pl *rowPlan) free(v, i int) {
-	if x := &pl.val[v]; pl.lastUse(v, i) && !x.carried {
-		pl.layout.Free(x.off, x.cap*x.row)
+// placeStep places a form of the output of step i and gives back what is not read
+// any more.
+func (pl *rowPlan) placeStep(i, form int) {
+	st, mem := &pl.s.steps[i], &pl.layout
+	out := &pl.val[st.out]
+	taken := -1
+	if !out.carried {
+		if taken = pl.inPlace(i, form); taken >= 0 {
+			out.off[form] = pl.val[taken].off[form]
+		} else {
+			out.alloc(mem, form)
+		}
+	}
+	free := func(v int) {
+		if x := &pl.val[v]; v != taken && !x.carried && pl.lastUse(v, i) {
+			x.free(mem, form)
+		}
+	}
+	for j, v := range st.in {
+		if !slices.Contains(st.in[:j], v) {
+			free(v)
+		}
+	}
+	if r := st.residual; r >= 0 && !slices.Contains(st.in, r) {
+		free(r)
+	}
+	if len(pl.s.readers[st.out]) == 0 && !slices.Contains(pl.outs, st.out) {
+		out.free(mem, form) // nothing reads it: a dead output of a live step
 	}
 }
 
@@ -546,13 +402,17 @@ func (pl *rowPlan) lastUse(v, i int) bool {
 	return len(readers) > 0 && readers[len(readers)-1] == i && !slices.Contains(pl.outs, v)
 }
 
-// inPlace returns an operand that step i may overwrite with its output, row by
-// row, or -1.
-func (pl *rowPlan) inPlace(i int) int {
+// inPlace returns an operand whose memory of a form step i may overwrite with its
+// output, row by row, or -1. It is the first form that residuals and element-wise
+// steps read.
+func (pl *rowPlan) inPlace(i, form int) int {
 	st := &pl.s.steps[i]
+	if form != 0 || !pl.val[st.out].forms[form] {
+		return -1
+	}
 	var candidates []int
-	switch st.Layer.Op {
-	case OpLeaky, OpReLU, OpSigmoid, OpTanh, OpSoftplus, OpSymlog, OpChannelScale, OpSub:
+	switch st.layer.Op {
+	case OpLeaky, OpReLU, OpSigmoid, OpTanh, OpSoftplus, OpSymlog, OpChannelScale, OpFakeQuant, OpSub:
 		candidates = st.in
 	case OpAdd, OpMul:
 		if len(st.in) == 2 {
@@ -567,7 +427,7 @@ func (pl *rowPlan) inPlace(i int) int {
 	for _, v := range candidates {
 		// All rows of x are used up in the pass that makes them, so when both
 		// begin at the same row, they go along in every pass.
-		if x := &pl.val[v]; !x.carried && pl.lastUse(v, i) && pl.shapes[v] == pl.shapes[st.out] && x.span == out.span && x.cap == out.cap {
+		if x := &pl.val[v]; x.forms[form] && !x.carried && pl.lastUse(v, i) && pl.shapes[v] == pl.shapes[st.out] && x.span == out.span && x.cap == out.cap {
 			return v
 		}
 	}

@@ -38,6 +38,34 @@ type Rows struct {
 	finished bool
 }
 
+// rowSchedule derives the schedule for rows from that of Run.
+func (p *Program) rowSchedule() rowSchedule {
+	root := p.run.root
+	rs := rowSchedule{net: p.net, ins: p.ins, outs: p.outs, root: root, forms: make([][rowForms]bool, len(root))}
+	for v := range rs.forms {
+		rs.forms[v] = [rowForms]bool{true}
+	}
+	for i := range p.run.steps {
+		st := &p.run.steps[i]
+		if st.Layer.Op == OpIdentity {
+			continue
+		}
+		if !st.Layer.rowWise() && rs.err == nil {
+			rs.err = p.net.layerError(st.Layer, "does not run by rows")
+		}
+		r := rowStep{layer: st.Layer, out: st.Out, residual: -1, index: i}
+		for _, v := range st.In {
+			r.in = append(r.in, root[v])
+		}
+		if st.Residual >= 0 {
+			r.residual = root[st.Residual]
+		}
+		rs.steps = append(rs.steps, r)
+	}
+	rs.link()
+	return rs
+}
+
 // Start begins a run. in are the shapes of the inputs: the height of the whole
 // image, the width of what is given. lo <= y < hi are the rows of the outputs
 // that are wanted; all outputs must be of one height, and so must all inputs.
@@ -52,15 +80,15 @@ func (r *Rows) Start(p *Program, in []Shape, lo, hi int, fill func(y int, dst []
 	}
 	r.in = r.in[:len(in)]
 	if r.whole = p.rows.err != nil; r.whole {
-		if _, err := p.checkRows(in, rows{lo, hi}); err != nil {
+		if _, err := p.rows.check(in, rows{lo, hi}); err != nil {
 			return err
 		}
 		return r.runWhole(in, lo, hi)
 	}
-	if err := r.plan.prepare(p, in, rows{lo, hi}); err != nil {
+	if err := r.plan.prepare(&p.rows, in, rows{lo, hi}); err != nil {
 		return err
 	}
-	r.mem = enlarge(r.mem, r.plan.size)
+	r.mem = enlarge(r.mem, r.plan.layout[0].Size())
 	return nil
 }
 
@@ -153,28 +181,25 @@ func (r *Rows) load() {
 }
 
 // row returns one row of a value.
-func (r *Rows) row(v, y int) []float32 {
+func (r *Rows) row(v, y int) []float32 { return r.rows(v, y, 1) }
+
+// rows returns n rows of a value from y on, which lie in one piece.
+func (r *Rows) rows(v, y, n int) []float32 {
 	x := &r.plan.val[v]
-	off, _ := x.at(y)
-	return r.mem[off : off+x.row]
+	return r.mem[x.at(0, y):][:n*x.row]
 }
 
-// run returns up to n rows of a value from y on, as many as lie in one piece.
-func (r *Rows) run(v, y, n int) ([]float32, int) {
-	x := &r.plan.val[v]
-	off, most := x.at(y)
-	n = min(n, most)
-	return r.mem[off : off+n*x.row], n
-}
+// step returns the step of the program that a step of the schedule is.
+func (r *Rows) step(st *rowStep) *Step { return &r.prog.run.steps[st.index] }
 
 // exec computes rows lo to hi of the output of a step.
 func (r *Rows) exec(st *rowStep, lo, hi int) {
-	switch st.Layer.Op {
+	switch st.layer.Op {
 	case OpConv:
 		switch {
 		case st.fold > 0:
 			r.execFolded(st, lo, hi)
-		case st.Layer.Kernel == 1:
+		case st.layer.Kernel == 1:
 			r.execPointwise(st, lo, hi)
 		default:
 			r.execConv(st, lo, hi)
@@ -190,17 +215,16 @@ func (r *Rows) exec(st *rowStep, lo, hi int) {
 
 // execPointwise runs a 1x1 convolution.
 func (r *Rows) execPointwise(st *rowStep, lo, hi int) {
-	w := st.node.packed
+	s := r.step(st)
+	w := s.node.packed
 	width := r.plan.shapes[st.out].W
 	for y := lo; y < hi; {
-		src, n := r.run(st.in[0], y, hi-y)
-		dst, n := r.run(st.out, y, n)
-		ep := st.epilogue()
+		n := r.plan.piece(st, y, hi-y)
+		ep := s.epilogue()
 		if st.residual >= 0 {
-			ep.Residual, n = r.run(st.residual, y, n)
-			ep.LDR = w.N
+			ep.Residual, ep.LDR = r.rows(st.residual, y, n), w.N
 		}
-		kernels.GEMM(dst, w.N, src, w.K, w, n*width, &ep)
+		kernels.GEMM(r.rows(st.out, y, n), w.N, r.rows(st.in[0], y, n), w.K, w, n*width, &ep)
 		y += n
 	}
 }
@@ -209,13 +233,14 @@ func (r *Rows) execPointwise(st *rowStep, lo, hi int) {
 // columns that belong to one row of the shuffled output are a product of their
 // own, which is written there.
 func (r *Rows) execFolded(st *rowStep, lo, hi int) {
-	w := st.node.packed
+	s := r.step(st)
+	w := s.node.packed
 	width := r.plan.shapes[st.in[0]].W
 	part := kernels.Packed{K: w.K, N: w.N / st.fold}
 	for y := lo; y < hi; y++ {
 		i := y % st.fold
 		part.Data = w.Data[i*part.N*w.K:][:part.N*w.K]
-		ep := st.epilogue()
+		ep := s.epilogue()
 		if ep.Bias != nil {
 			ep.Bias = ep.Bias[i*part.N:]
 		}
@@ -240,22 +265,22 @@ func (r *Rows) lines(v, y, k int) [][]float32 {
 }
 
 func (r *Rows) execDepthwise(st *rowStep, lo, hi int) {
-	s := &r.plan.shapes[st.out]
-	k := st.Layer.Kernel
+	s, shape := r.step(st), &r.plan.shapes[st.out]
+	k := st.layer.Kernel
 	for y := lo; y < hi; y++ {
-		ep := kernels.Epilogue{Act: st.Act, Slope: st.Slope}
+		ep := kernels.Epilogue{Act: s.Act, Slope: s.Slope}
 		if st.residual >= 0 {
-			ep.Residual, ep.LDR = r.row(st.residual, y), s.C
+			ep.Residual, ep.LDR = r.row(st.residual, y), shape.C
 		}
-		kernels.DepthwiseRow(r.row(st.out, y), r.lines(st.in[0], y, k), st.node.flat, st.node.b, s.W, s.C, k, &ep)
+		kernels.DepthwiseRow(r.row(st.out, y), r.lines(st.in[0], y, k), s.node.flat, s.node.b, shape.W, shape.C, k, &ep)
 	}
 }
 
 // execConv runs a convolution with a window, row by row on a copy of the rows
 // under it.
 func (r *Rows) execConv(st *rowStep, lo, hi int) {
-	in, out := &r.plan.shapes[st.in[0]], &r.plan.shapes[st.out]
-	k, row := st.Layer.Kernel, in.W*in.C
+	s, in, out := r.step(st), &r.plan.shapes[st.in[0]], &r.plan.shapes[st.out]
+	k, row := st.layer.Kernel, in.W*in.C
 	shape := kernels.ConvShape{H: k, W: in.W, Cin: in.C, OutH: 1, OutW: out.W, Cout: out.C, KH: k, KW: k, StrideY: 1, StrideX: 1, PadLeft: k / 2}
 	for y := lo; y < hi; y++ {
 		r.window = enlarge(r.window, k*row)
@@ -266,28 +291,27 @@ func (r *Rows) execConv(st *rowStep, lo, hi int) {
 				copy(dst, line)
 			}
 		}
-		ep := st.epilogue()
+		ep := s.epilogue()
 		if st.residual >= 0 {
 			ep.Residual, ep.LDR = r.row(st.residual, y), out.C
 		}
-		kernels.Conv(r.row(st.out, y), r.window, st.node.packed, &shape, &ep, 0, 1)
+		kernels.Conv(r.row(st.out, y), r.window, s.node.packed, &shape, &ep, 0, 1)
 	}
 }
 
 // execResize runs the steps that move pixels between rows.
 func (r *Rows) execResize(st *rowStep, lo, hi int) {
 	in, out := &r.plan.shapes[st.in[0]], &r.plan.shapes[st.out]
-	f := st.Layer.Factor
-	if st.Layer.Op == OpUnshuffle {
+	f := st.layer.Factor
+	if st.layer.Op == OpUnshuffle {
 		for y := lo; y < hi; y++ {
-			src, _ := r.run(st.in[0], y*f, f)
-			kernels.Unshuffle(r.row(st.out, y), src, f, in.W, in.C, f)
+			kernels.Unshuffle(r.row(st.out, y), r.rows(st.in[0], y*f, f), f, in.W, in.C, f)
 		}
 		return
 	}
 	for y := lo; y < hi; y += f {
-		dst, _ := r.run(st.out, y, f)
-		if src := r.row(st.in[0], y/f); st.Layer.Op == OpUpsample {
+		dst := r.rows(st.out, y, f)
+		if src := r.row(st.in[0], y/f); st.layer.Op == OpUpsample {
 			kernels.UpsampleNearest(dst, src, 1, in.W, in.C, f)
 		} else {
 			kernels.Shuffle(dst, src, f, out.W, out.C, f)
@@ -298,18 +322,15 @@ func (r *Rows) execResize(st *rowStep, lo, hi int) {
 // execElements runs the steps that compute each number or pixel from those at the
 // same place.
 func (r *Rows) execElements(st *rowStep, lo, hi int) {
+	s := r.step(st)
 	for y := lo; y < hi; {
-		dst, n := r.run(st.out, y, hi-y)
-		for _, v := range st.in {
-			_, n = r.run(v, y, n)
-		}
+		n := r.plan.piece(st, y, hi-y)
 		var few [4][]float32
 		args := few[:0]
 		for _, v := range st.in {
-			x, _ := r.run(v, y, n)
-			args = append(args, x)
+			args = append(args, r.rows(v, y, n))
 		}
-		st.elements(dst[:n*r.plan.val[st.out].row], args, r.plan.shapes)
+		s.elements(r.rows(st.out, y, n), args, r.plan.shapes)
 		y += n
 	}
 }

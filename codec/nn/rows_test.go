@@ -142,4 +142,6 @@ func TestRowsErrors(t *testing.T) {
 	require.EqualError(t, r.Start(prog, c.In, 90, 191, nil), `nn: network "tall": rows: 90 to 191 of 190`)
 	require.EqualError(t, r.Start(prog, nil, 0, 1, nil), `nn: network "tall": rows: 0 inputs given, want 1`)
 	require.ErrorContains(t, r.Start(prog, []nn.Shape{{H: 2, W: 2, C: 15}}, 0, 1, nil), "channels")
+	require.NoError(t, r.Start(prog, c.In, 0, 1, nil))
+	require.ErrorContains(t, r.Start(prog, nil, 0, 1, nil), "0 inputs given")
 }

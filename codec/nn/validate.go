@@ -128,7 +128,7 @@ func (l *Layer) checkAttributes() error {
 		u = use{slice: true}
 	case OpReshape:
 		u = use{shape: true}
-	case OpReLU, OpSigmoid, OpTanh, OpSoftplus, OpSymlog, OpIdentity, OpAdd, OpSub, OpMul, OpConcat, OpFlatten, OpChannelScale:
+	case OpReLU, OpSigmoid, OpTanh, OpSoftplus, OpSymlog, OpIdentity, OpAdd, OpSub, OpMul, OpConcat, OpFlatten, OpChannelScale, OpFakeQuant:
 	default:
 		return fmt.Errorf("unknown operation")
 	}

@@ -162,6 +162,11 @@ func (b *builder) unary(st *nn.Step, g *buffer) (unit int, local bool, fill fill
 		return pointwise(kernels.SoftplusGrad, x)
 	case nn.OpSymlog:
 		return pointwise(kernels.SymlogGrad, x)
+	case nn.OpFakeQuant:
+		return in.C, inPlace, func(ps *pass, dst []float32, lo, hi int) {
+			steps, zeros := st.Flat()[:in.C], st.Flat()[in.C:]
+			kernels.FakeQuantiseGrad(dst, g.data(ps)[lo*in.C:hi*in.C], x.Data[lo*in.C:hi*in.C], steps, zeros)
+		}
 	case nn.OpSlice:
 		return in.C, !inPlace, func(ps *pass, dst []float32, lo, hi int) {
 			clear(dst)
