@@ -28,6 +28,7 @@ const (
 	prefixWeights = "train:"
 	prefixMoment1 = "adam.m:"
 	prefixMoment2 = "adam.v:"
+	prefixBytes   = "byte steps:"
 )
 
 // checkpointInfo is the part of a checkpoint that is not numbers.
@@ -62,6 +63,9 @@ func saveCheckpoint(path string, s *state, info *checkpointInfo) error {
 			all[part.prefix+name] = t
 		}
 	}
+	for name, t := range s.byteSteps {
+		all[prefixBytes+name] = t
+	}
 	text, err := json.Marshal(info)
 	if err != nil {
 		return fmt.Errorf("trainer: checkpoint: %w", err)
@@ -94,6 +98,14 @@ func loadCheckpoint(path string, s *state) (*checkpointInfo, error) {
 				return fail(fmt.Errorf("of another architecture: %q is missing or of another shape", part.prefix+name))
 			}
 			copy(t.Data, from.Data)
+		}
+	}
+	for name, t := range all {
+		if value, ok := strings.CutPrefix(name, prefixBytes); ok {
+			if s.byteSteps == nil {
+				s.byteSteps = nn.Params{}
+			}
+			s.byteSteps[value] = t
 		}
 	}
 	s.step = info.Step

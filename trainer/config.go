@@ -53,6 +53,10 @@ type Config struct {
 	EMA       float64 `json:"ema"`                 // share of the old weights average kept each step
 	HardSteps int     `json:"hard_steps"`          // last steps, in which the rate is that of rounded latents instead of noisy ones
 
+	// Integers makes a model whose synthesis is computed in integers, as
+	// QuantiseSynthesis does, and lets the hard steps train it for that.
+	Integers bool `json:"integers,omitempty"`
+
 	Patches    int `json:"patches"`     // 16x16 patches for the principal components
 	PriorCrops int `json:"prior_crops"` // crops to count hyper-latent symbols in, for the entropy tables of the model
 

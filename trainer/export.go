@@ -196,6 +196,11 @@ func (r *run) export() error {
 	if err != nil {
 		return err
 	}
+	if cfg.Integers {
+		if m, err = quantiseSynthesis(m, r.set, &QuantiseOptions{Threads: cfg.Threads}, r.warn); err != nil {
+			return err
+		}
+	}
 	print := m.Fingerprint()
 	full := record{
 		Config: cfg, Steps: r.state.step, Seconds: r.seconds(), Pictures: len(r.set.list),
@@ -260,9 +265,13 @@ func recipe(cfg *Config) string {
 	if cfg.Cooldown > 0 {
 		fall = fmt.Sprintf("falling over the last %d steps to %g of it", cfg.Cooldown, cfg.LREnd)
 	}
-	return fmt.Sprintf("from %s; for %s; %d steps of %d crops of %d x %d, the last %d with rounded latents; %s, "+
+	rounded := "rounded latents"
+	if cfg.Integers {
+		rounded += " and the synthesis as integers compute it"
+	}
+	return fmt.Sprintf("from %s; for %s; %d steps of %d crops of %d x %d, the last %d with %s; %s, "+
 		"rate %g after %d steps of warm-up, %s; gradient norm clipped at %g; weights averaged with %g; seed %d",
-		start, cfg.Distortion, cfg.Steps, cfg.Batch, cfg.Crop, cfg.Crop, cfg.HardSteps, optimizer,
+		start, cfg.Distortion, cfg.Steps, cfg.Batch, cfg.Crop, cfg.Crop, cfg.HardSteps, rounded, optimizer,
 		cfg.LR, cfg.Warmup, fall, cfg.Clip, cfg.EMA, cfg.Seed)
 }
 

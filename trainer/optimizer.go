@@ -19,6 +19,8 @@ type state struct {
 	step                      int  // steps done
 	receiverOnly              bool // the step leaves alone what is sendersOwn
 
+	byteSteps nn.Params // of the synthesis in integers, see beginIntegers; nil before
+
 	squares               []float32 // of each group, see gradNorm
 	params                kernels.AdamParams
 	rate, decay           float32

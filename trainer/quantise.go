@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"slices"
+	"strings"
 
 	"github.com/aecodec/aecodec/codec"
 	"github.com/aecodec/aecodec/codec/nn"
@@ -47,17 +48,28 @@ const (
 // 0.8 % with the fourth, which is what this is; decoding with AVX-512 on one thread
 // is 1.9, 1.8 and 1.6 times as fast as in floats. Ranges that only 97 or 90 % of
 // the samples stay in are no better than those of all.
-var narrowLayers = []string{"to8", "t0.pw1", "t0.pw2", "t0.ff1", "t0.ff2", "to4"}
+var narrowLayers = []string{"s0.", "s1.", "to8", "t0.", "to4"}
 
 // wideLayers are the other convolutions of a network.
 func wideLayers(net *nn.Network) map[string]bool {
 	wide := make(map[string]bool)
 	for i := range net.Layers {
-		if l := &net.Layers[i]; l.Op == nn.OpConv && !slices.Contains(narrowLayers, l.Name) {
+		l := &net.Layers[i]
+		narrow := slices.ContainsFunc(narrowLayers, func(prefix string) bool { return strings.HasPrefix(l.Name, prefix) })
+		if l.Op == nn.OpConv && !narrow || l.Op == nn.OpDepthwise {
 			wide[l.Name] = true
 		}
 	}
 	return wide
+}
+
+// integerOptions says how a synthesis is expressed in integers.
+func integerOptions(net *nn.Network) nn.QuantiseOptions {
+	return nn.QuantiseOptions{
+		Wide: wideLayers(net),
+		// The codec's pixels are byte/255 - 1/2.
+		Outputs: map[string]nn.ByteScale{net.Outputs[0]: {Step: 1. / 255, Zero: 127.5}},
+	}
 }
 
 // QuantiseSynthesis returns m with a synthesis in exact integers, calibrated on
@@ -76,6 +88,10 @@ func QuantiseSynthesis(m *codec.Model, o *QuantiseOptions) (*codec.Model, error)
 	for _, w := range warnings {
 		warn(w)
 	}
+	return quantiseSynthesis(m, set, o, warn)
+}
+
+func quantiseSynthesis(m *codec.Model, set *pictures, o *QuantiseOptions, warn func(error)) (*codec.Model, error) {
 	net := m.Arch().Network(codec.Synthesis)
 	c, err := newCalibration(net, m.Params(), o.Threads)
 	if err != nil {
@@ -113,11 +129,7 @@ func QuantiseSynthesis(m *codec.Model, o *QuantiseOptions) (*codec.Model, error)
 	if used == 0 {
 		return nil, errors.New("trainer: quantise: no usable picture")
 	}
-	q, err := net.Quantise(m.Params(), c.ranges, nn.QuantiseOptions{
-		Wide: wideLayers(net),
-		// The codec's pixels are byte/255 - 1/2.
-		Outputs: map[string]nn.ByteScale{net.Outputs[0]: {Step: 1. / 255, Zero: 127.5}},
-	})
+	q, err := net.Quantise(m.Params(), c.ranges, integerOptions(net))
 	if err != nil {
 		return nil, fmt.Errorf("trainer: quantise: %w", err)
 	}

@@ -78,6 +78,8 @@ type graph struct {
 	scale   *kernels.Packed // W
 	scaleT  *kernels.Packed // its transpose, for the gradient of zf
 
+	roundWeights func() // of a synthesis for integers, before its weights are packed; see fakeQuantise
+
 	structural bool // the distortion is mostly MS-SSIM, see structure
 
 	mode   rounding
@@ -183,6 +185,9 @@ func (g *graph) refreshParts(lo, hi int) {
 	for i := lo; i < hi; i++ {
 		switch {
 		case i < int(netCount):
+			if networkID(i) == netSynthesis && g.roundWeights != nil {
+				g.roundWeights()
+			}
 			g.nets[i].program.Refresh()
 		case i == int(netCount):
 			g.scale.Set(w, n)

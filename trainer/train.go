@@ -157,6 +157,11 @@ func (r *run) begin() error {
 		return err
 	}
 	r.graph.structural = cfg.Distortion == DistortionSSIM
+	if r.state.byteSteps != nil {
+		if err := r.beginIntegers(); err != nil {
+			return err
+		}
+	}
 	if cfg.Valid != "" {
 		g, err := r.averages()
 		if err != nil {
@@ -217,6 +222,11 @@ func (r *run) averages() (*graph, error) {
 			return nil, err
 		}
 		g.structural = r.graph.structural
+		if r.graph.roundWeights != nil {
+			if err := g.fakeQuantise(r.state.byteSteps); err != nil {
+				return nil, err
+			}
+		}
 		r.ema = g
 	}
 	return r.ema, nil
@@ -303,6 +313,11 @@ func (r *run) trainStep(b *batch) error {
 		mode = hard
 	}
 	s.receiverOnly = mode == hard
+	if cfg.Integers && mode == hard && g.roundWeights == nil {
+		if err := r.beginIntegers(); err != nil {
+			return err
+		}
+	}
 	s.clearGrads(cfg.Threads)
 	loss, err := g.evaluate(b.x, b.t, mode, b.step)
 	if err != nil {

@@ -76,7 +76,14 @@ func checkpointHash(t *testing.T, cfg *Config) uint64 {
 // same state, to the bit, on every backend, with any number of threads, and
 // with an interruption on the way.
 func TestSameWeightsEverywhere(t *testing.T) {
-	cfg := tinyConfig(t)
+	for _, integers := range []bool{false, true} {
+		cfg := tinyConfig(t)
+		cfg.Integers = integers
+		requireSameWeights(t, cfg)
+	}
+}
+
+func requireSameWeights(t *testing.T, cfg *Config) {
 	var want uint64
 	withBackend(t, func(t *testing.T, name string) {
 		for _, threads := range []int{1, 2} {
@@ -218,6 +225,37 @@ func TestRoundedStepsLeaveTheEncoderAlone(t *testing.T) {
 			require.NotEqual(t, p.Data, rounded[name].Data, name)
 		}
 	}
+}
+
+// TestTrainForIntegers: a receiver that trains with the rounding of its integers
+// loses less by it, and the model that comes out has them.
+func TestTrainForIntegers(t *testing.T) {
+	cfg := tinyConfig(t)
+	cfg.Steps, cfg.HardSteps, cfg.Cooldown, cfg.EMA = 60, 60, 60, 0.9
+	cfg.Integers = true
+	cfg.Valid, cfg.ValidEvery = cfg.Data[0], 1
+	cfg.Checkpoint = t.TempDir()
+	cfg.Out = filepath.Join(t.TempDir(), "integers.aem")
+	w := new(watcher)
+	require.NoError(t, Train(t.Context(), cfg, w))
+	require.Less(t, w.valid[cfg.Steps-1].Loss, w.valid[0].Loss)
+	f, err := os.Open(cfg.Out)
+	require.NoError(t, err)
+	defer f.Close()
+	m, err := codec.LoadModel(f)
+	require.NoError(t, err)
+	require.True(t, m.HasIntegerSynthesis())
+
+	// The measured steps decide the result, so a checkpoint keeps them.
+	all, _, err := readCheckpoint(checkpointPath(cfg.Checkpoint))
+	require.NoError(t, err)
+	kept := 0
+	for name := range all {
+		if strings.HasPrefix(name, prefixBytes) {
+			kept++
+		}
+	}
+	require.Positive(t, kept)
 }
 
 // TestResumeTranspose: a resumed run sees crops as its checkpoint says, which
