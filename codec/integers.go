@@ -3,16 +3,19 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/aecodec/aecodec/codec/nn"
 	"github.com/aecodec/aecodec/format"
 )
 
-// A model may carry its synthesis in exact integers beside that in floats, as
-// tensors of the decoder part. The fingerprint covers them like all others, so a
-// file names the arithmetic that its pixels are of: a decoder whose model has
-// these tensors uses them, and there is nothing to choose.
+// A model may carry its synthesis in exact integers, as tensors of the decoder
+// part. The fingerprint covers them like all others, so a file names the arithmetic
+// that its pixels are of: a decoder whose model has these tensors uses them, and
+// there is nothing to choose. The weights in floats, which only the encoder's search
+// and training use then, move to the encoder part.
 //
 //	synthesis.int.<layer>.weight   I8, or I16 where the layer is depthwise or reads 16 bits; shape of the float weights
 //	                               (a depthwise layer reads 16 bits if its input has no offset)
@@ -34,10 +37,17 @@ type integerProgram struct {
 // integers q. Its output has to be in bytes, which become the pixels. The new
 // model has another fingerprint, and is called name if that is not empty.
 func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error) {
+	if !m.CanEncode() {
+		return nil, fmt.Errorf("codec: integer synthesis: model %q can only decode", m.Name())
+	}
 	file := *m.file
-	file.Decoder = nil
+	file.Decoder, file.Encoder = nil, slices.Clone(m.file.Encoder)
 	for _, t := range m.file.Decoder {
-		if !isIntegerTensor(t.Name) {
+		switch {
+		case isIntegerTensor(t.Name):
+		case strings.HasPrefix(t.Name, Synthesis+"."):
+			file.Encoder = append(file.Encoder, t)
+		default:
 			file.Decoder = append(file.Decoder, t)
 		}
 	}
@@ -95,8 +105,12 @@ func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error
 // integers.
 func (m *Model) HasIntegerSynthesis() bool { return m.integers != nil }
 
-func isIntegerTensor(name string) bool {
-	return len(name) > len(intPrefix) && name[:len(intPrefix)] == intPrefix
+func isIntegerTensor(name string) bool { return strings.HasPrefix(name, intPrefix) }
+
+// hasIntegers reports whether the decoder part of a model has a synthesis in
+// integers.
+func hasIntegers(decoder []format.Tensor) bool {
+	return slices.ContainsFunc(decoder, func(t format.Tensor) bool { return isIntegerTensor(t.Name) })
 }
 
 // inputOf is the name of the value that layer i, which has one input, reads.
@@ -122,16 +136,17 @@ func valueNames(net *nn.Network) []string {
 	return names
 }
 
-// loadIntegers reads the integer synthesis of a file, if it has one.
+// loadIntegers reads the integer synthesis of a file that has one.
 func (m *Model) loadIntegers(t *tensorReader) error {
-	present := false
-	for name := range t.tensors {
-		present = present || isIntegerTensor(name)
-	}
-	if !present {
-		return nil
-	}
 	net := m.arch.Network(Synthesis)
+	specs, err := m.arch.networkSpecs(Synthesis)
+	if err != nil {
+		return err
+	}
+	shapes := make(map[string][]int, len(specs))
+	for _, s := range specs {
+		shapes[s.Name] = s.Shape
+	}
 	q := &nn.Integers{Scale: map[string][]float32{}, Offset: map[string][]int16{}, Layers: map[string]*nn.IntLayer{}}
 	for _, in := range net.Inputs {
 		q.Scale[in.Name] = t.floats(intPrefix+in.Name+".scale", in.C)
@@ -148,8 +163,8 @@ func (m *Model) loadIntegers(t *tensorReader) error {
 		}
 		prefix := intPrefix + l.Name
 		w := &nn.IntLayer{}
-		float := m.params[net.Name+"."+l.Name+".weight"]
-		weight := t.get(prefix+".weight", float.Shape...)
+		shape := shapes[net.Name+"."+l.Name+".weight"]
+		weight := t.get(prefix+".weight", shape...)
 		if weight == nil {
 			return t.err
 		}
@@ -160,7 +175,7 @@ func (m *Model) loadIntegers(t *tensorReader) error {
 			}
 		} else {
 			w.Wide = l.Op == nn.OpConv || q.Offset[inputOf(net, i)] == nil
-			w.Weight = t.shorts(prefix+".weight", float.Shape...)
+			w.Weight = t.shorts(prefix+".weight", shape...)
 		}
 		w.Bias, w.Shift, w.Mul = t.ints(prefix+".bias"), t.ints(prefix+".shift"), t.shorts(prefix+".mul")
 		q.Layers[l.Name] = w

@@ -296,9 +296,13 @@ func (m *Model) loadNetworks(names []string, t *tensorReader) error {
 // load takes weights and tables, side by side.
 func (m *Model) load(file *format.ModelFile) error {
 	weights := make(chan error, 1)
-	go func() { weights <- m.loadWeights(file) }()
+	integers := hasIntegers(file.Decoder)
+	go func() { weights <- m.loadWeights(file, integers) }()
 	t := newTensorReader(file.Decoder)
 	tables := m.loadTables(t)
+	if tables == nil && integers {
+		tables = m.loadIntegers(t)
+	}
 	if err := <-weights; err != nil {
 		return err
 	}
@@ -311,9 +315,6 @@ func (m *Model) load(file *format.ModelFile) error {
 	m.hyperSynthesis = newProgram(a.Network(HyperSynthesis), m.params, HyperStride)
 	m.context = newProgram(a.Network(Context), m.params, 1)
 	m.synthesis = newProgram(a.Network(Synthesis), m.params, 1)
-	if err := m.loadIntegers(t); err != nil {
-		return err
-	}
 	if a.HasEncoder() {
 		m.analysis = newProgram(a.Network(Analysis), m.params, 1./LatentStride)
 		m.hyperAnalysis = newProgram(a.Network(HyperAnalysis), m.params, 1)
@@ -321,11 +322,18 @@ func (m *Model) load(file *format.ModelFile) error {
 	return nil
 }
 
-func (m *Model) loadWeights(file *format.ModelFile) error {
-	if err := m.loadNetworks(decoderNetworks, newTensorReader(file.Decoder)); err != nil || !m.arch.HasEncoder() {
+// loadWeights takes the weights in floats. Those of the synthesis are the encoder's
+// if receivers have it in integers.
+func (m *Model) loadWeights(file *format.ModelFile, integers bool) error {
+	decoder, encoder := decoderNetworks, encoderNetworks
+	if integers {
+		decoder = slices.DeleteFunc(slices.Clone(decoder), func(name string) bool { return name == Synthesis })
+		encoder = append(slices.Clone(encoder), Synthesis)
+	}
+	if err := m.loadNetworks(decoder, newTensorReader(file.Decoder)); err != nil || !m.arch.HasEncoder() {
 		return err
 	}
-	return m.loadNetworks(encoderNetworks, newTensorReader(file.Encoder))
+	return m.loadNetworks(encoder, newTensorReader(file.Encoder))
 }
 
 // loadTables takes gains and what the entropy coder needs.

@@ -92,6 +92,9 @@ func QuantiseSynthesis(m *codec.Model, o *QuantiseOptions) (*codec.Model, error)
 }
 
 func quantiseSynthesis(m *codec.Model, set *pictures, o *QuantiseOptions, warn func(error)) (*codec.Model, error) {
+	if !m.CanEncode() {
+		return nil, fmt.Errorf("trainer: quantise: model %q can only decode", m.Name())
+	}
 	net := m.Arch().Network(codec.Synthesis)
 	c, err := newCalibration(net, m.Params(), o.Threads)
 	if err != nil {
