@@ -175,6 +175,7 @@ type modelReport struct {
 	EncodeMACs  float64          `json:"encode_macs_per_pixel"`
 	DecodeMACs  float64          `json:"decode_macs_per_pixel"`
 	Parts       []codec.PartMACs `json:"parts"`
+	Integers    bool             `json:"integer_synthesis"`
 	Card        codec.Record     `json:"card"`
 }
 
@@ -190,7 +191,8 @@ func newModelReport(name string, m *codec.Model) *modelReport {
 	}
 	return &modelReport{
 		Input: name, Kind: "aem", Name: m.Name(), Fingerprint: hex.EncodeToString(fingerprint[:]),
-		CanEncode: m.CanEncode(), EncodeMACs: encode, DecodeMACs: decode, Parts: parts, Card: m.Card(),
+		CanEncode: m.CanEncode(), EncodeMACs: encode, DecodeMACs: decode, Parts: parts,
+		Integers: m.HasIntegerSynthesis(), Card: m.Card(),
 	}
 }
 
@@ -224,6 +226,11 @@ func (r *modelReport) String() string {
 		if parts != nil {
 			t.row(side.label, "%s", strings.Join(parts, ", "))
 		}
+	}
+	if r.Integers {
+		t.row("  synthesis", "in exact integers")
+	} else {
+		t.row("  synthesis", "in floats")
 	}
 	for _, line := range []struct{ label, text string }{
 		{"  about", r.Card.Description},
