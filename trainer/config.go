@@ -53,9 +53,10 @@ type Config struct {
 	EMA       float64 `json:"ema"`                 // share of the old weights average kept each step
 	HardSteps int     `json:"hard_steps"`          // last steps, in which the rate is that of rounded latents instead of noisy ones
 
-	// Integers makes a model whose synthesis is computed in integers, as
-	// QuantiseSynthesis does, and lets the hard steps train it for that.
-	Integers bool `json:"integers,omitempty"`
+	// IntegerSteps is how many of the last steps train for a synthesis that is
+	// computed in integers, which the model then has, as from QuantiseSynthesis.
+	// 0 leaves it in floats.
+	IntegerSteps int `json:"integer_steps,omitempty"`
 
 	Patches    int `json:"patches"`     // 16x16 patches for the principal components
 	PriorCrops int `json:"prior_crops"` // crops to count hyper-latent symbols in, for the entropy tables of the model
@@ -141,8 +142,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("trainer: config: crop of %d pixels, want a multiple of %d", c.Crop, side)
 	case !positive(c.LR) || c.LREnd < 0 || c.LREnd > 1:
 		return fmt.Errorf("trainer: config: learning rate %g, last rate %g of it", c.LR, c.LREnd)
-	case c.Warmup < 0 || c.HardSteps < 0 || c.Cooldown < 0:
-		return fmt.Errorf("trainer: config: %d warm-up steps, %d hard steps, %d steps of cool-down", c.Warmup, c.HardSteps, c.Cooldown)
+	case c.Warmup < 0 || c.HardSteps < 0 || c.IntegerSteps < 0 || c.Cooldown < 0:
+		return fmt.Errorf("trainer: config: %d warm-up steps, %d hard steps, %d for integers, %d steps of cool-down", c.Warmup, c.HardSteps, c.IntegerSteps, c.Cooldown)
 	case !(share(c.Beta1) && share(c.Beta2) && share(c.EMA) && positive(c.Eps) && c.Decay >= 0):
 		return fmt.Errorf("trainer: config: beta1 %g, beta2 %g, eps %g, decay %g, ema %g", c.Beta1, c.Beta2, c.Eps, c.Decay, c.EMA)
 	case c.Distortion != DistortionMSE && c.Distortion != DistortionSSIM:
@@ -186,7 +187,7 @@ func (c *Config) differences(o *Config, done int) []string {
 	a, b := reflect.ValueOf(c).Elem(), reflect.ValueOf(o).Elem()
 	for i := range a.NumField() {
 		tag, _, _ := strings.Cut(a.Type().Field(i).Tag.Get("json"), ",")
-		if tag == "-" || tag == "card" || open && (tag == "steps" || tag == "hard_steps" || tag == "cooldown") {
+		if tag == "-" || tag == "card" || open && (tag == "steps" || tag == "hard_steps" || tag == "integer_steps" || tag == "cooldown") {
 			continue
 		}
 		x, _ := json.Marshal(a.Field(i).Interface())

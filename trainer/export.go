@@ -196,8 +196,8 @@ func (r *run) export() error {
 	if err != nil {
 		return err
 	}
-	if cfg.Integers {
-		if m, err = quantiseSynthesis(m, r.set, &QuantiseOptions{Threads: cfg.Threads}, r.warn); err != nil {
+	if cfg.IntegerSteps > 0 {
+		if m, err = quantiseSynthesis(m, r.set, &QuantiseOptions{Threads: cfg.Threads}, r.state.byteSteps, r.warn); err != nil {
 			return err
 		}
 	}
@@ -266,8 +266,8 @@ func recipe(cfg *Config) string {
 		fall = fmt.Sprintf("falling over the last %d steps to %g of it", cfg.Cooldown, cfg.LREnd)
 	}
 	rounded := "rounded latents"
-	if cfg.Integers {
-		rounded += " and the synthesis as integers compute it"
+	if cfg.IntegerSteps > 0 {
+		rounded += fmt.Sprintf(", the last %d with the synthesis as integers compute it", cfg.IntegerSteps)
 	}
 	return fmt.Sprintf("from %s; for %s; %d steps of %d crops of %d x %d, the last %d with %s; %s, "+
 		"rate %g after %d steps of warm-up, %s; gradient norm clipped at %g; weights averaged with %g; seed %d",

@@ -7,10 +7,10 @@ import (
 	"github.com/aecodec/aecodec/codec/nn"
 )
 
-// Training for integers: with Config.Integers, the steps with rounded latents also
-// round what the synthesis in integers will hold in bytes (nn.FakeQuantised), so
-// that the receiver learns to live with it. The steps of the bytes are measured
-// once, when that phase begins, and are part of the checkpoint.
+// Training for integers: the last steps, Config.IntegerSteps of them, round what the
+// synthesis in integers will hold in bytes (nn.FakeQuantised), so that the networks
+// learn to live with it. The steps of the bytes are measured once, when that begins,
+// and are part of the checkpoint.
 
 // calibrationBatches is how many batches the ranges of the values are taken from.
 const calibrationBatches = 48

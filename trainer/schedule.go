@@ -30,7 +30,7 @@ func learningRate(cfg *Config, step int) float64 {
 // steady tells whether the first n steps are those of a run of any length:
 // neither the cool-down nor the hard phase have begun.
 func (c *Config) steady(n int) bool {
-	return c.Cooldown > 0 && n <= c.Steps-max(c.Cooldown, c.HardSteps)
+	return c.Cooldown > 0 && n <= c.Steps-max(c.Cooldown, c.HardSteps, c.IntegerSteps)
 }
 
 // emaDecay is the share of the old average that a step keeps. It starts low,

@@ -313,7 +313,7 @@ func (r *run) trainStep(b *batch) error {
 		mode = hard
 	}
 	s.receiverOnly = mode == hard
-	if cfg.Integers && mode == hard && g.roundWeights == nil {
+	if b.step >= cfg.Steps-cfg.IntegerSteps && g.roundWeights == nil {
 		if err := r.beginIntegers(); err != nil {
 			return err
 		}

@@ -78,7 +78,9 @@ func checkpointHash(t *testing.T, cfg *Config) uint64 {
 func TestSameWeightsEverywhere(t *testing.T) {
 	for _, integers := range []bool{false, true} {
 		cfg := tinyConfig(t)
-		cfg.Integers = integers
+		if integers {
+			cfg.IntegerSteps = cfg.Steps / 2
+		}
 		requireSameWeights(t, cfg)
 	}
 }
@@ -227,12 +229,12 @@ func TestRoundedStepsLeaveTheEncoderAlone(t *testing.T) {
 	}
 }
 
-// TestTrainForIntegers: a receiver that trains with the rounding of its integers
-// loses less by it, and the model that comes out has them.
+// TestTrainForIntegers: a run with the rounding of integers learns, keeps what it
+// measured, and writes a model that has them.
 func TestTrainForIntegers(t *testing.T) {
 	cfg := tinyConfig(t)
 	cfg.Steps, cfg.HardSteps, cfg.Cooldown, cfg.EMA = 60, 60, 60, 0.9
-	cfg.Integers = true
+	cfg.IntegerSteps = 60
 	cfg.Valid, cfg.ValidEvery = cfg.Data[0], 1
 	cfg.Checkpoint = t.TempDir()
 	cfg.Out = filepath.Join(t.TempDir(), "integers.aem")

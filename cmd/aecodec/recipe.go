@@ -44,7 +44,7 @@ func (r *recipeFlags) add(f *cli.FlagSet) {
 }
 
 // photoFlags are those that only training on pictures knows.
-var photoFlags = []string{"valid", "init", "config", "steps", "hard-steps", "integers", "crop", "cooldown", "distortion", "optimizer", "muon-rate", "momentum", "warmup", "clip", "ema", "valid-every", "save-every", "log-every"}
+var photoFlags = []string{"valid", "init", "config", "steps", "hard-steps", "integer-steps", "crop", "cooldown", "distortion", "optimizer", "muon-rate", "momentum", "warmup", "clip", "ema", "valid-every", "save-every", "log-every"}
 
 // recipeOnly are those that only recipes know, and do not belong to reading.
 var recipeOnly = []string{"labels", "test", "test-labels", "epochs", "latents", "network", "noise", "snr", "quantile", "label-count", "seeds"}

@@ -92,7 +92,7 @@ autoencoder; trainer/recipes/README.md describes them.`,
 	f.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "seed of all random numbers")
 	f.IntVar(&cfg.Steps, "steps", cfg.Steps, "optimiser steps in all")
 	f.IntVar(&cfg.HardSteps, "hard-steps", cfg.HardSteps, "how many of them, at the end, train on rounded latents")
-	f.BoolVar(&cfg.Integers, "integers", cfg.Integers, "let those last steps train for a synthesis in integers, and write a model that has one")
+	f.IntVar(&cfg.IntegerSteps, "integer-steps", cfg.IntegerSteps, "how many of them, at the end, train for a synthesis in integers; the model then has one")
 	f.IntVar(&cfg.Batch, "batch", cfg.Batch, "crops in a step")
 	f.IntVar(&cfg.Crop, "crop", cfg.Crop, "side of a crop in pixels, a multiple of 64")
 	f.IntVar(&cfg.Cooldown, "cooldown", cfg.Cooldown, "steps at the end over which the rate falls; before, it is constant and the run can be prolonged; 0: cosine")

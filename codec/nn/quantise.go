@@ -28,6 +28,10 @@ type QuantiseOptions struct {
 	// Wide names the convolutions and depthwise layers that read 16-bit values
 	// with 16-bit weights: those whose precision decides that of the outputs.
 	Wide map[string]bool
+	// Bytes are steps and zero points of values that are read in bytes, in the
+	// form of ByteSteps, instead of those that the ranges suggest: those that the
+	// parameters were trained with. It may be nil.
+	Bytes Params
 	// Outputs names outputs to return in bytes.
 	Outputs map[string]ByteScale
 }
@@ -168,8 +172,14 @@ func (q *quantiser) integers() (*Integers, error) {
 }
 
 const (
-	byteUnit  = 64    // kernels.ByteUnit
-	wordReach = 20000 // 16-bit results reach 32767, but with the least multiplier half of it: what lost least PSNR of 8,192 to 32,767
+	byteUnit = 64 // kernels.ByteUnit
+
+	// Results of 16 bits reach 32767, but with the least multiplier half of it.
+	leastReach = 16383
+	// wordReach is where the range of values ends that are not read in bytes.
+	// Beyond is room for pictures that the calibration did not meet: where one
+	// saturates, much more is lost than by coarser steps.
+	wordReach = 10000
 )
 
 // chooseSteps sets the steps: bytes span the range of the channel, of the wider
@@ -181,13 +191,27 @@ func (q *quantiser) chooseSteps() {
 	step := make([]float64, len(q.parent)) // by root
 	fixed := make([]bool, len(q.parent))
 	q.fixed = fixed
+	given := make([]bool, len(q.parent)) // by root
+	for v, r := range q.ranges {
+		t := q.o.Bytes[q.name(v)]
+		if t == nil || !q.bytes[v] || len(t.Data) != 2*len(r.Lo) {
+			continue
+		}
+		for c := range r.Lo {
+			root := q.find(q.first[v] + c)
+			step[root], given[root] = max(step[root], float64(t.Data[c])/byteUnit), true
+		}
+	}
 	for v, r := range q.ranges {
 		for c := range r.Lo {
 			root := q.find(q.first[v] + c)
+			if given[root] {
+				continue
+			}
 			lo, hi := float64(r.Lo[c]), float64(r.Hi[c])
 			s := max(-lo, hi) / wordReach
 			if q.bytes[v] {
-				s = max(s, (hi-lo)/(255*byteUnit))
+				s = max(max(-lo, hi)/leastReach, (hi-lo)/(255*byteUnit))
 			}
 			step[root] = max(step[root], s)
 		}
@@ -207,7 +231,7 @@ func (q *quantiser) chooseSteps() {
 			most = max(most, step[q.find(q.first[v]+c)])
 		}
 		for c := range r.Lo {
-			if root := q.find(q.first[v] + c); !fixed[root] {
+			if root := q.find(q.first[v] + c); !fixed[root] && !given[root] {
 				step[root] = max(step[root], most/256, math.SmallestNonzeroFloat32)
 			}
 		}
@@ -274,6 +298,9 @@ func (q *quantiser) chooseZeros() {
 		for c := range r.Lo {
 			middle := (float64(r.Lo[c]) + float64(r.Hi[c])) / (2 * byteUnit * q.step[v][c])
 			q.zero[v][c] = math.Round(min(max(127.5-middle, 0), 255))
+			if t := q.o.Bytes[q.name(v)]; t != nil && len(t.Data) == 2*len(r.Lo) {
+				q.zero[v][c] = float64(t.Data[len(r.Lo)+c])
+			}
 			if output {
 				q.zero[v][c] = o.Zero
 			}
@@ -371,6 +398,13 @@ func (q *quantiser) layer(l *Layer, x, y int) (*IntLayer, error) {
 		unit := max(f.unit(j), out/(1<<24))
 		if f.bias != nil {
 			unit = max(unit, math.Abs(float64(f.bias[j]))/(1<<29))
+		}
+		if f.wide {
+			// Weights of 16 bits can spare one for the largest multiplier, with
+			// which results reach twice as far as with the least.
+			const most = float64(math.MaxInt16) / (1 << 15)
+			_, exponent := math.Frexp(unit / (out * most))
+			unit = math.Ldexp(out*most, exponent)
 		}
 		acc := 0.0
 		for k := range f.rows {
