@@ -1555,74 +1555,46 @@ rows4:
 	CBZ	R8, end2
 loop1:
 	VLD1.P	64(R1), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VUZP1	V1.H8, V0.H8, V8.H8
+	VUZP2	V1.H8, V0.H8, V9.H8
+	VUZP1	V3.H8, V2.H8, V10.H8
+	VUZP2	V3.H8, V2.H8, V11.H8
 	VLD1R.P	4(R2), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V16.S4, V16.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V17.S4, V17.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V18.S4, V18.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V19.S4, V19.S4
+	WORD	$0x0f442110 // smlal v16.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442111 // smlal2 v17.4s, v8.8h, v4.h[0]
+	WORD	$0x0f442152 // smlal v18.4s, v10.4h, v4.h[0]
+	WORD	$0x4f442153 // smlal2 v19.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542130 // smlal v16.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542131 // smlal2 v17.4s, v9.8h, v4.h[1]
+	WORD	$0x0f542172 // smlal v18.4s, v11.4h, v4.h[1]
+	WORD	$0x4f542173 // smlal2 v19.4s, v11.8h, v4.h[1]
 	VLD1R.P	4(R3), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V20.S4, V20.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V21.S4, V21.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V22.S4, V22.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V23.S4, V23.S4
+	WORD	$0x0f442114 // smlal v20.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442115 // smlal2 v21.4s, v8.8h, v4.h[0]
+	WORD	$0x0f442156 // smlal v22.4s, v10.4h, v4.h[0]
+	WORD	$0x4f442157 // smlal2 v23.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542134 // smlal v20.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542135 // smlal2 v21.4s, v9.8h, v4.h[1]
+	WORD	$0x0f542176 // smlal v22.4s, v11.4h, v4.h[1]
+	WORD	$0x4f542177 // smlal2 v23.4s, v11.8h, v4.h[1]
 	VLD1R.P	4(R4), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V24.S4, V24.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V25.S4, V25.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V26.S4, V26.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V27.S4, V27.S4
+	WORD	$0x0f442118 // smlal v24.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442119 // smlal2 v25.4s, v8.8h, v4.h[0]
+	WORD	$0x0f44215a // smlal v26.4s, v10.4h, v4.h[0]
+	WORD	$0x4f44215b // smlal2 v27.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542138 // smlal v24.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542139 // smlal2 v25.4s, v9.8h, v4.h[1]
+	WORD	$0x0f54217a // smlal v26.4s, v11.4h, v4.h[1]
+	WORD	$0x4f54217b // smlal2 v27.4s, v11.8h, v4.h[1]
 	VLD1R.P	4(R5), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V28.S4, V28.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V29.S4, V29.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V30.S4, V30.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V31.S4, V31.S4
+	WORD	$0x0f44211c // smlal v28.4s, v8.4h, v4.h[0]
+	WORD	$0x4f44211d // smlal2 v29.4s, v8.8h, v4.h[0]
+	WORD	$0x0f44215e // smlal v30.4s, v10.4h, v4.h[0]
+	WORD	$0x4f44215f // smlal2 v31.4s, v10.8h, v4.h[0]
+	WORD	$0x0f54213c // smlal v28.4s, v9.4h, v4.h[1]
+	WORD	$0x4f54213d // smlal2 v29.4s, v9.8h, v4.h[1]
+	WORD	$0x0f54217e // smlal v30.4s, v11.4h, v4.h[1]
+	WORD	$0x4f54217f // smlal2 v31.4s, v11.8h, v4.h[1]
 	SUBS	$1, R8
 	BNE	loop1
 end2:
@@ -1815,57 +1787,37 @@ rows3:
 	CBZ	R8, end24
 loop23:
 	VLD1.P	64(R1), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VUZP1	V1.H8, V0.H8, V8.H8
+	VUZP2	V1.H8, V0.H8, V9.H8
+	VUZP1	V3.H8, V2.H8, V10.H8
+	VUZP2	V3.H8, V2.H8, V11.H8
 	VLD1R.P	4(R2), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V16.S4, V16.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V17.S4, V17.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V18.S4, V18.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V19.S4, V19.S4
+	WORD	$0x0f442110 // smlal v16.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442111 // smlal2 v17.4s, v8.8h, v4.h[0]
+	WORD	$0x0f442152 // smlal v18.4s, v10.4h, v4.h[0]
+	WORD	$0x4f442153 // smlal2 v19.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542130 // smlal v16.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542131 // smlal2 v17.4s, v9.8h, v4.h[1]
+	WORD	$0x0f542172 // smlal v18.4s, v11.4h, v4.h[1]
+	WORD	$0x4f542173 // smlal2 v19.4s, v11.8h, v4.h[1]
 	VLD1R.P	4(R3), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V20.S4, V20.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V21.S4, V21.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V22.S4, V22.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V23.S4, V23.S4
+	WORD	$0x0f442114 // smlal v20.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442115 // smlal2 v21.4s, v8.8h, v4.h[0]
+	WORD	$0x0f442156 // smlal v22.4s, v10.4h, v4.h[0]
+	WORD	$0x4f442157 // smlal2 v23.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542134 // smlal v20.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542135 // smlal2 v21.4s, v9.8h, v4.h[1]
+	WORD	$0x0f542176 // smlal v22.4s, v11.4h, v4.h[1]
+	WORD	$0x4f542177 // smlal2 v23.4s, v11.8h, v4.h[1]
 	VLD1R.P	4(R4), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V24.S4, V24.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V25.S4, V25.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V26.S4, V26.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V27.S4, V27.S4
+	WORD	$0x0f442118 // smlal v24.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442119 // smlal2 v25.4s, v8.8h, v4.h[0]
+	WORD	$0x0f44215a // smlal v26.4s, v10.4h, v4.h[0]
+	WORD	$0x4f44215b // smlal2 v27.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542138 // smlal v24.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542139 // smlal2 v25.4s, v9.8h, v4.h[1]
+	WORD	$0x0f54217a // smlal v26.4s, v11.4h, v4.h[1]
+	WORD	$0x4f54217b // smlal2 v27.4s, v11.8h, v4.h[1]
 	SUBS	$1, R8
 	BNE	loop23
 end24:
@@ -2011,40 +1963,28 @@ rows2:
 	CBZ	R8, end41
 loop40:
 	VLD1.P	64(R1), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VUZP1	V1.H8, V0.H8, V8.H8
+	VUZP2	V1.H8, V0.H8, V9.H8
+	VUZP1	V3.H8, V2.H8, V10.H8
+	VUZP2	V3.H8, V2.H8, V11.H8
 	VLD1R.P	4(R2), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V16.S4, V16.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V17.S4, V17.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V18.S4, V18.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V19.S4, V19.S4
+	WORD	$0x0f442110 // smlal v16.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442111 // smlal2 v17.4s, v8.8h, v4.h[0]
+	WORD	$0x0f442152 // smlal v18.4s, v10.4h, v4.h[0]
+	WORD	$0x4f442153 // smlal2 v19.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542130 // smlal v16.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542131 // smlal2 v17.4s, v9.8h, v4.h[1]
+	WORD	$0x0f542172 // smlal v18.4s, v11.4h, v4.h[1]
+	WORD	$0x4f542173 // smlal2 v19.4s, v11.8h, v4.h[1]
 	VLD1R.P	4(R3), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V20.S4, V20.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V21.S4, V21.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V22.S4, V22.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V23.S4, V23.S4
+	WORD	$0x0f442114 // smlal v20.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442115 // smlal2 v21.4s, v8.8h, v4.h[0]
+	WORD	$0x0f442156 // smlal v22.4s, v10.4h, v4.h[0]
+	WORD	$0x4f442157 // smlal2 v23.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542134 // smlal v20.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542135 // smlal2 v21.4s, v9.8h, v4.h[1]
+	WORD	$0x0f542176 // smlal v22.4s, v11.4h, v4.h[1]
+	WORD	$0x4f542177 // smlal2 v23.4s, v11.8h, v4.h[1]
 	SUBS	$1, R8
 	BNE	loop40
 end41:
@@ -2145,23 +2085,19 @@ rows1:
 	CBZ	R8, end53
 loop52:
 	VLD1.P	64(R1), [V0.S4, V1.S4, V2.S4, V3.S4]
+	VUZP1	V1.H8, V0.H8, V8.H8
+	VUZP2	V1.H8, V0.H8, V9.H8
+	VUZP1	V3.H8, V2.H8, V10.H8
+	VUZP2	V3.H8, V2.H8, V11.H8
 	VLD1R.P	4(R2), [V4.S4]
-	WORD	$0x0e60c085 // smull v5.4s, v4.4h, v0.4h
-	WORD	$0x4e60c086 // smull2 v6.4s, v4.8h, v0.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V16.S4, V16.S4
-	WORD	$0x0e61c085 // smull v5.4s, v4.4h, v1.4h
-	WORD	$0x4e61c086 // smull2 v6.4s, v4.8h, v1.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V17.S4, V17.S4
-	WORD	$0x0e62c085 // smull v5.4s, v4.4h, v2.4h
-	WORD	$0x4e62c086 // smull2 v6.4s, v4.8h, v2.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V18.S4, V18.S4
-	WORD	$0x0e63c085 // smull v5.4s, v4.4h, v3.4h
-	WORD	$0x4e63c086 // smull2 v6.4s, v4.8h, v3.8h
-	VADDP	V6.S4, V5.S4, V5.S4
-	VADD	V5.S4, V19.S4, V19.S4
+	WORD	$0x0f442110 // smlal v16.4s, v8.4h, v4.h[0]
+	WORD	$0x4f442111 // smlal2 v17.4s, v8.8h, v4.h[0]
+	WORD	$0x0f442152 // smlal v18.4s, v10.4h, v4.h[0]
+	WORD	$0x4f442153 // smlal2 v19.4s, v10.8h, v4.h[0]
+	WORD	$0x0f542130 // smlal v16.4s, v9.4h, v4.h[1]
+	WORD	$0x4f542131 // smlal2 v17.4s, v9.8h, v4.h[1]
+	WORD	$0x0f542172 // smlal v18.4s, v11.4h, v4.h[1]
+	WORD	$0x4f542173 // smlal2 v19.4s, v11.8h, v4.h[1]
 	SUBS	$1, R8
 	BNE	loop52
 end53:

@@ -15,7 +15,8 @@ import (
 //	      128 times the sum of each column of B, put in first, makes up for it
 //	wide  the same without that instruction: products of 16 bits, which hold
 //	      128·128, and sums of pairs of them in 32
-//	16    numbers of 16 bits: products of 32 bits, and sums of pairs of them
+//	16    numbers of 16 bits: a group of B, two k of 16 columns, is sorted by k once
+//	      for all rows, then each k takes multiply-adds by an element of A
 //
 // Sums are modulo 2^32, nothing saturates before the rescaling does.
 
@@ -50,8 +51,10 @@ type intKernel struct {
 	*gen
 	args  string // the struct of the arguments
 	bytes bool
-	// multiply adds the products of the group a with the part b of B to acc.
-	multiply func(acc, a, b vector)
+	// multiply adds the products of the group a with the part of B in register
+	// part to acc. In its place, sorted kernels have pairs.
+	multiply func(acc, a, part vector)
+	sorted   bool
 }
 
 func writeInt8(g *gen) {
@@ -67,13 +70,7 @@ func writeInt8(g *gen) {
 		g.addPairs(acc, lo, hi)
 	}
 	k.write("intGEMM8NEON", "computes a panel of 8-bit products.")
-	k.bytes = false
-	k.multiply = func(acc, a, b vector) {
-		lo, hi := vector(5), vector(6)
-		g.word(encodeInt("smull16", lo, a, b))
-		g.word(encodeInt("smull216", hi, a, b))
-		g.addPairs(acc, lo, hi)
-	}
+	k.bytes, k.sorted = false, true
 	k.write("intGEMM16NEON", "computes a panel of 16-bit products.")
 }
 
@@ -159,11 +156,18 @@ func (g *intKernel) tile(rows int) {
 	g.op("CBZ %s, %s", intCount, end)
 	g.label(loop)
 	g.loadNext(0, 16, intB)
+	if g.sorted {
+		g.sort()
+	}
 	for r := range rows {
 		a := vector(4)
 		g.loadNext(a, 1, fmt.Sprintf("R%d", 2+r))
 		if g.bytes {
 			g.op("VEOR %v.B16, %v.B16, %v.B16", flip, a, a)
+		}
+		if g.sorted {
+			g.pairs(r, a)
+			continue
 		}
 		for p := range 4 {
 			g.multiply(intAcc(r, p), a, vector(p))
@@ -173,6 +177,30 @@ func (g *intKernel) tile(rows int) {
 	g.op("BNE %s", loop)
 	g.label(end)
 	g.finish(rows)
+}
+
+// sort turns four registers of B, pairs of 16-bit numbers of four columns each, into
+// the first k of 8 columns, the second, and the same of the other 8.
+func (g *intKernel) sort() {
+	for half := range vector(2) {
+		lo, hi := 2*half, 2*half+1
+		g.op("VUZP1 %v.H8, %v.H8, %v.H8", hi, lo, intSorted+2*half)
+		g.op("VUZP2 %v.H8, %v.H8, %v.H8", hi, lo, intSorted+2*half+1)
+	}
+}
+
+const intSorted = vector(8)
+
+// pairs adds the products of a row's pair, which a has in all lanes.
+func (g *intKernel) pairs(row int, a vector) {
+	for k := range 2 {
+		for half := range 2 {
+			b := intSorted + vector(2*half+k)
+			lane := fmt.Sprint(k)
+			g.word(encodeInt("smlal16 by "+lane, intAcc(row, 2*half), b, a))
+			g.word(encodeInt("smlal216 by "+lane, intAcc(row, 2*half+1), b, a))
+		}
+	}
 }
 
 // finish rescales and stores the tile, as kernels/int8.go defines it.
@@ -236,23 +264,26 @@ var intOps = map[string]struct {
 	code   uint32
 	format string
 }{
-	"sdot":     {0x4e809400, "sdot v%d.4s, v%d.16b, v%d.16b"},
-	"smull8":   {0x0e20c000, "smull v%d.8h, v%d.8b, v%d.8b"},
-	"smull28":  {0x4e20c000, "smull2 v%d.8h, v%d.16b, v%d.16b"},
-	"smull16":  {0x0e60c000, "smull v%d.4s, v%d.4h, v%d.4h"},
-	"smull216": {0x4e60c000, "smull2 v%d.4s, v%d.8h, v%d.8h"},
-	"smlal16":  {0x0e608000, "smlal v%d.4s, v%d.4h, v%d.4h"},
-	"smlal216": {0x4e608000, "smlal2 v%d.4s, v%d.8h, v%d.8h"},
-	"saddlp":   {0x4e602800, "saddlp v%d.4s, v%d.8h"},
-	"neg":      {0x6ea0b800, "neg v%d.4s, v%d.4s"},
-	"sshl":     {0x4ea04400, "sshl v%d.4s, v%d.4s, v%d.4s"},
-	"sqxtn":    {0x0e614800, "sqxtn v%d.4h, v%d.4s"},
-	"sqxtn2":   {0x4e614800, "sqxtn2 v%d.8h, v%d.4s"},
-	"sqrdmulh": {0x6e60b400, "sqrdmulh v%d.8h, v%d.8h, v%d.8h"},
-	"smax":     {0x4e606400, "smax v%d.8h, v%d.8h, v%d.8h"},
-	"sqadd":    {0x4e600c00, "sqadd v%d.8h, v%d.8h, v%d.8h"},
-	"sqshrun":  {0x2f0a8400, "sqshrun v%d.8b, v%d.8h, #6"},
-	"sqshrun2": {0x6f0a8400, "sqshrun2 v%d.16b, v%d.8h, #6"},
+	"sdot":    {0x4e809400, "sdot v%d.4s, v%d.16b, v%d.16b"},
+	"smull8":  {0x0e20c000, "smull v%d.8h, v%d.8b, v%d.8b"},
+	"smull28": {0x4e20c000, "smull2 v%d.8h, v%d.16b, v%d.16b"},
+	// The last operand is lane 0 or 1 of a register up to 15.
+	"smlal16 by 0":  {0x0f402000, "smlal v%d.4s, v%d.4h, v%d.h[0]"},
+	"smlal216 by 0": {0x4f402000, "smlal2 v%d.4s, v%d.8h, v%d.h[0]"},
+	"smlal16 by 1":  {0x0f502000, "smlal v%d.4s, v%d.4h, v%d.h[1]"},
+	"smlal216 by 1": {0x4f502000, "smlal2 v%d.4s, v%d.8h, v%d.h[1]"},
+	"smlal16":       {0x0e608000, "smlal v%d.4s, v%d.4h, v%d.4h"},
+	"smlal216":      {0x4e608000, "smlal2 v%d.4s, v%d.8h, v%d.8h"},
+	"saddlp":        {0x4e602800, "saddlp v%d.4s, v%d.8h"},
+	"neg":           {0x6ea0b800, "neg v%d.4s, v%d.4s"},
+	"sshl":          {0x4ea04400, "sshl v%d.4s, v%d.4s, v%d.4s"},
+	"sqxtn":         {0x0e614800, "sqxtn v%d.4h, v%d.4s"},
+	"sqxtn2":        {0x4e614800, "sqxtn2 v%d.8h, v%d.4s"},
+	"sqrdmulh":      {0x6e60b400, "sqrdmulh v%d.8h, v%d.8h, v%d.8h"},
+	"smax":          {0x4e606400, "smax v%d.8h, v%d.8h, v%d.8h"},
+	"sqadd":         {0x4e600c00, "sqadd v%d.8h, v%d.8h, v%d.8h"},
+	"sqshrun":       {0x2f0a8400, "sqshrun v%d.8b, v%d.8h, #6"},
+	"sqshrun2":      {0x6f0a8400, "sqshrun2 v%d.16b, v%d.8h, #6"},
 }
 
 // encodeInt encodes one of intOps; those with two operands ignore m.
