@@ -15,7 +15,7 @@ import (
 // part. The fingerprint covers them like all others, so a file names the arithmetic
 // that its pixels are of: a decoder whose model has these tensors uses them, and
 // there is nothing to choose. The weights in floats, which only the encoder's search
-// and training use then, move to the encoder part.
+// and training use then, are not stored but what these integers stand for.
 //
 //	synthesis.int.<layer>.weight   I8, or I16 where the layer is depthwise or reads 16 bits; shape of the float weights
 //	                               (a depthwise layer reads 16 bits if its input has no offset)
@@ -24,6 +24,11 @@ import (
 //	synthesis.int.<layer>.mul      I16 [channels]
 //	synthesis.int.<value>.offset   I16 [channels]
 //	synthesis.int.<input>.scale    F32 [channels]
+//
+// and in the encoder part, see nn.Integers,
+//
+//	synthesis.int.<layer>.unit     F32 [channels]
+//	synthesis.int.<value>.step     F32 [channels]
 const intPrefix = Synthesis + ".int."
 
 // integerProgram is a compiled integer network with the memory that its runs
@@ -41,16 +46,15 @@ func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error
 		return nil, fmt.Errorf("codec: integer synthesis: model %q can only decode", m.Name())
 	}
 	file := *m.file
-	file.Decoder, file.Encoder = nil, slices.Clone(m.file.Encoder)
-	for _, t := range m.file.Decoder {
-		switch {
-		case isIntegerTensor(t.Name):
-		case strings.HasPrefix(t.Name, Synthesis+"."):
-			file.Encoder = append(file.Encoder, t)
-		default:
-			file.Decoder = append(file.Decoder, t)
+	others := func(tensors []format.Tensor) (out []format.Tensor) {
+		for _, t := range tensors {
+			if !strings.HasPrefix(t.Name, Synthesis+".") {
+				out = append(out, t)
+			}
 		}
+		return out
 	}
+	file.Decoder, file.Encoder = others(m.file.Decoder), others(m.file.Encoder)
 	if name != "" {
 		file.Name = name
 	}
@@ -66,9 +70,15 @@ func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error
 	add32 := func(name string, v []int32) {
 		file.Decoder = append(file.Decoder, format.NewInt32(name, []int{len(v)}, v))
 	}
+	encoder := func(name string, v []float32) {
+		file.Encoder = append(file.Encoder, format.NewFloat32(name, []int{len(v)}, v))
+	}
 	for _, value := range valueNames(net) {
 		if offset := q.Offset[value]; offset != nil {
 			add16(intPrefix+value+".offset", offset)
+		}
+		if step := q.Step[value]; step != nil {
+			encoder(intPrefix+value+".step", step)
 		}
 	}
 	for i := range net.Layers {
@@ -97,6 +107,7 @@ func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error
 		add32(prefix+".bias", w.Bias)
 		add32(prefix+".shift", w.Shift)
 		add16(prefix+".mul", w.Mul)
+		encoder(prefix+".unit", w.Unit)
 	}
 	return newModel(&file)
 }
@@ -136,24 +147,28 @@ func valueNames(net *nn.Network) []string {
 	return names
 }
 
-// loadIntegers reads the integer synthesis of a file that has one.
-func (m *Model) loadIntegers(t *tensorReader) error {
+// loadIntegers reads the integer synthesis of a file that has one, from its decoder
+// part and, if it has an encoder, from that.
+func (m *Model) loadIntegers(t, encoder *tensorReader) (*nn.Integers, error) {
 	net := m.arch.Network(Synthesis)
 	specs, err := m.arch.networkSpecs(Synthesis)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	shapes := make(map[string][]int, len(specs))
 	for _, s := range specs {
 		shapes[s.Name] = s.Shape
 	}
-	q := &nn.Integers{Scale: map[string][]float32{}, Offset: map[string][]int16{}, Layers: map[string]*nn.IntLayer{}}
+	q := &nn.Integers{Scale: map[string][]float32{}, Offset: map[string][]int16{}, Layers: map[string]*nn.IntLayer{}, Step: map[string][]float32{}}
 	for _, in := range net.Inputs {
 		q.Scale[in.Name] = t.floats(intPrefix+in.Name+".scale", in.C)
 	}
-	for _, name := range valueNames(net) {
-		if name := intPrefix + name + ".offset"; t.tensors[name] != nil {
-			q.Offset[name[len(intPrefix):len(name)-len(".offset")]] = t.shorts(name)
+	for _, value := range valueNames(net) {
+		if name := intPrefix + value + ".offset"; t.tensors[name] != nil {
+			q.Offset[value] = t.shorts(name)
+		}
+		if name := intPrefix + value + ".step"; encoder != nil && encoder.tensors[name] != nil {
+			q.Step[value] = encoder.floats(name)
 		}
 	}
 	for i := range net.Layers {
@@ -166,7 +181,7 @@ func (m *Model) loadIntegers(t *tensorReader) error {
 		shape := shapes[net.Name+"."+l.Name+".weight"]
 		weight := t.get(prefix+".weight", shape...)
 		if weight == nil {
-			return t.err
+			return nil, t.err
 		}
 		if weight.DType == format.I8 {
 			w.Weight = make([]int16, len(weight.Data))
@@ -178,20 +193,26 @@ func (m *Model) loadIntegers(t *tensorReader) error {
 			w.Weight = t.shorts(prefix+".weight", shape...)
 		}
 		w.Bias, w.Shift, w.Mul = t.ints(prefix+".bias"), t.ints(prefix+".shift"), t.shorts(prefix+".mul")
+		if encoder != nil {
+			w.Unit = encoder.floats(prefix+".unit", len(w.Bias))
+		}
 		q.Layers[l.Name] = w
 	}
 	if t.err != nil {
-		return t.err
+		return nil, t.err
+	}
+	if encoder != nil && encoder.err != nil {
+		return nil, encoder.err
 	}
 	if q.Offset[net.Outputs[0]] == nil {
-		return errors.New("integer synthesis: output is not in bytes")
+		return nil, errors.New("integer synthesis: output is not in bytes")
 	}
 	program, err := nn.CompileIntegers(net, q)
 	if err != nil {
-		return fmt.Errorf("integer synthesis: %w", err)
+		return nil, fmt.Errorf("integer synthesis: %w", err)
 	}
 	m.integers = &integerProgram{program: program, memory: sync.Pool{New: func() any { return new(nn.IntRows) }}}
-	return nil
+	return q, nil
 }
 
 // synthesise draws the pixels of a job.

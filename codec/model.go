@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -300,8 +301,13 @@ func (m *Model) load(file *format.ModelFile) error {
 	go func() { weights <- m.loadWeights(file, integers) }()
 	t := newTensorReader(file.Decoder)
 	tables := m.loadTables(t)
+	var q *nn.Integers
 	if tables == nil && integers {
-		tables = m.loadIntegers(t)
+		var encoder *tensorReader
+		if m.arch.HasEncoder() {
+			encoder = newTensorReader(file.Encoder)
+		}
+		q, tables = m.loadIntegers(t, encoder)
 	}
 	if err := <-weights; err != nil {
 		return err
@@ -311,6 +317,11 @@ func (m *Model) load(file *format.ModelFile) error {
 	}
 
 	a := m.arch
+	if q != nil && a.HasEncoder() {
+		if err := m.floatSynthesis(q); err != nil {
+			return err
+		}
+	}
 	m.features = a.Network(Context).Inputs[0].C
 	m.hyperSynthesis = newProgram(a.Network(HyperSynthesis), m.params, HyperStride)
 	m.context = newProgram(a.Network(Context), m.params, 1)
@@ -322,18 +333,36 @@ func (m *Model) load(file *format.ModelFile) error {
 	return nil
 }
 
-// loadWeights takes the weights in floats. Those of the synthesis are the encoder's
-// if receivers have it in integers.
+// loadWeights takes the weights in floats, of which a synthesis in integers has none.
 func (m *Model) loadWeights(file *format.ModelFile, integers bool) error {
-	decoder, encoder := decoderNetworks, encoderNetworks
+	decoder := decoderNetworks
 	if integers {
 		decoder = slices.DeleteFunc(slices.Clone(decoder), func(name string) bool { return name == Synthesis })
-		encoder = append(slices.Clone(encoder), Synthesis)
 	}
 	if err := m.loadNetworks(decoder, newTensorReader(file.Decoder)); err != nil || !m.arch.HasEncoder() {
 		return err
 	}
-	return m.loadNetworks(encoder, newTensorReader(file.Encoder))
+	return m.loadNetworks(encoderNetworks, newTensorReader(file.Encoder))
+}
+
+// floatSynthesis takes the weights of the synthesis that the encoder searches with
+// from its integers.
+func (m *Model) floatSynthesis(q *nn.Integers) error {
+	p, err := q.Floats(m.arch.Network(Synthesis))
+	if err != nil {
+		return err
+	}
+	specs, err := m.arch.networkSpecs(Synthesis)
+	if err != nil {
+		return err
+	}
+	for _, s := range specs {
+		if err := checkParam(p, s); err != nil {
+			return err
+		}
+	}
+	maps.Copy(m.params, p)
+	return nil
 }
 
 // loadTables takes gains and what the entropy coder needs.

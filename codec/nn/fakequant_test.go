@@ -2,6 +2,8 @@ package nn_test
 
 import (
 	"math"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,4 +61,41 @@ func TestFakeQuantise(t *testing.T) {
 	delete(steps, "s0.mix")
 	_, err = c.Net.FakeQuantise(steps, o.Wide)
 	require.ErrorContains(t, err, `no steps of "s0.mix"`)
+}
+
+// The floats that integers stand for are the parameters, as far as they were
+// rounded: those of the network that trains for them.
+func TestIntegersFloats(t *testing.T) {
+	c := renderer(t)
+	p := c.Params()
+	ranges, o := calibrated(t, c, p)
+	q, err := c.Net.Quantise(p, ranges, o)
+	require.NoError(t, err)
+	floats, err := q.Floats(c.Net)
+	require.NoError(t, err)
+	steps, err := c.Net.ByteSteps(p, ranges, o)
+	require.NoError(t, err)
+	f, err := c.Net.FakeQuantise(steps, o.Wide)
+	require.NoError(t, err)
+	shadow, err := f.Shadow(p)
+	require.NoError(t, err)
+	require.Len(t, floats, len(p))
+	for name, want := range p {
+		got := floats[name]
+		require.NotNil(t, got, name)
+		require.Equal(t, want.Shape, got.Shape, name)
+		most := 0.0
+		for _, v := range shadow[name].Data {
+			most = max(most, math.Abs(float64(v)))
+		}
+		tolerance := 2e-3 * most
+		if layer, ok := strings.CutSuffix(name, ".bias"); ok { // in whole units of the sums
+			tolerance += float64(slices.Max(q.Layers[strings.TrimPrefix(layer, "renderer.")].Unit))
+		}
+		require.InDeltaSlice(t, shadow[name].Data, got.Data, tolerance, name)
+	}
+
+	delete(q.Step, "s0.mix")
+	_, err = q.Floats(c.Net)
+	require.ErrorContains(t, err, "do not fit")
 }

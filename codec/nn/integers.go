@@ -25,6 +25,10 @@ type Integers struct {
 	Scale  map[string][]float32 // of the channels of every input
 	Offset map[string][]int16   // of the channels of values read or returned in bytes
 	Layers map[string]*IntLayer // of every convolution and depthwise layer
+
+	// Step is what 1 stands for in the 16-bit numbers of the channels of values
+	// that layers with weights read. Only Floats needs it.
+	Step map[string][]float32
 }
 
 // IntLayer holds weights, in the layout of ParamShapes, and the parameters of the
@@ -34,6 +38,7 @@ type IntLayer struct {
 	Weight      []int16 // -128 to 127 in convolutions that are not Wide
 	Bias, Shift []int32
 	Mul         []int16
+	Unit        []float32 // what 1 stands for in the sums; only Floats needs it
 }
 
 // IntProgram is a network bound to its Integers. Any number of IntRows may run it
@@ -147,14 +152,6 @@ func (p *IntProgram) rowSchedule() rowSchedule {
 	return rs
 }
 
-// valueName is the name of value v.
-func (p *IntProgram) valueName(v int) string {
-	if v < len(p.net.Inputs) {
-		return p.net.Inputs[v].Name
-	}
-	return p.net.Layers[v-len(p.net.Inputs)].Name
-}
-
 // add makes layer i a step of its own or fuses it to an earlier one.
 func (p *IntProgram) add(l *Layer, i int, q *Integers) error {
 	in, out := p.ins[i], len(p.net.Inputs)+i
@@ -232,7 +229,7 @@ func (p *IntProgram) open(v int) *intStep {
 // offsets. Shuffles move the form that is asked of them.
 func (p *IntProgram) forms(q *Integers) error {
 	wantBytes := func(v int) error {
-		offset, name := q.Offset[p.valueName(v)], p.valueName(v)
+		offset, name := q.Offset[p.net.valueName(v)], p.net.valueName(v)
 		switch {
 		case len(offset) != p.value[v].c:
 			return fmt.Errorf("value %q: %d offsets, want %d", name, len(offset), p.value[v].c)
@@ -245,7 +242,7 @@ func (p *IntProgram) forms(q *Integers) error {
 		return nil
 	}
 	for _, v := range p.outs {
-		if q.Offset[p.valueName(v)] == nil {
+		if q.Offset[p.net.valueName(v)] == nil {
 			p.value[v].words = true
 		} else if err := wantBytes(v); err != nil {
 			return err
@@ -277,12 +274,12 @@ func (p *IntProgram) forms(q *Integers) error {
 					moved[c] = out.offset[c]
 					for b := 1; b < r2; b++ {
 						if out.offset[b*in.c+c] != moved[c] {
-							return fmt.Errorf("value %q: offsets differ between the pixels of a block", p.valueName(st.out))
+							return fmt.Errorf("value %q: offsets differ between the pixels of a block", p.net.valueName(st.out))
 						}
 					}
 				}
 				if in.bytes && !slices.Equal(in.offset, moved) {
-					return fmt.Errorf("value %q: is read in bytes with different offsets", p.valueName(st.in[0]))
+					return fmt.Errorf("value %q: is read in bytes with different offsets", p.net.valueName(st.in[0]))
 				}
 				in.bytes, in.offset = true, moved
 			}
@@ -386,6 +383,53 @@ func (w *IntLayer) checkSums(first, n int, most func(j int) int64) error {
 		}
 	}
 	return nil
+}
+
+// Floats returns the parameters in floats of which q makes the most: weights and
+// biases as they were rounded. It needs Step and Unit.
+func (q *Integers) Floats(n *Network) (Params, error) {
+	p := Params{}
+	ins, _ := n.resolve()
+	for i := range n.Layers {
+		l := n.Layers[i].defaults()
+		w := q.Layers[l.Name]
+		if w == nil {
+			continue
+		}
+		in := n.valueName(ins[i][0])
+		step, offset, cin, cout := q.Step[in], q.Offset[in], len(q.Step[in]), len(w.Unit)
+		shape := []int{l.Kernel, l.Kernel, cin, cout}
+		if l.Op == OpDepthwise {
+			shape = []int{l.Kernel, l.Kernel, cout}
+		}
+		rows := product(shape[:len(shape)-1])
+		if cin == 0 || cout == 0 || len(w.Weight) != rows*cout || len(w.Bias) != cout || l.Op == OpDepthwise && cin != cout ||
+			!w.Wide && len(offset) != cin {
+			return nil, n.layerError(&l, "integers: steps, units and weights do not fit")
+		}
+		weight, bias := NewParam(n.weightName(&l), shape...), NewParam(n.biasName(&l), cout)
+		for j, unit := range w.Unit {
+			sum := int64(w.Bias[j])
+			for k := range rows {
+				c := k % cin
+				if l.Op == OpDepthwise {
+					c = j
+				}
+				v, s := w.Weight[k*cout+j], step[c]
+				if !w.Wide {
+					sum += int64(offset[c]/kernels.ByteUnit) * int64(v)
+					s *= kernels.ByteUnit
+				}
+				weight.Data[k*cout+j] = float32(v) * unit / s
+			}
+			bias.Data[j] = float32(sum) * unit
+		}
+		p[weight.Name] = weight
+		if l.hasBias() {
+			p[bias.Name] = bias
+		}
+	}
+	return p, nil
 }
 
 // Network returns the network that was compiled.

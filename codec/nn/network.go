@@ -136,6 +136,14 @@ func (l *Layer) hasBias() bool {
 	return false
 }
 
+// valueName is the name of value v, in the numbering of resolve.
+func (n *Network) valueName(v int) string {
+	if v < len(n.Inputs) {
+		return n.Inputs[v].Name
+	}
+	return n.Layers[v-len(n.Inputs)].Name
+}
+
 // resolve returns, for every layer, the value numbers of its inputs: value i
 // is network input i, value len(Inputs)+j is the output of layer j. The
 // network must be valid.

@@ -68,12 +68,7 @@ type quantiser struct {
 	zero   [][]float64 // by value and channel: byte of 0
 }
 
-func (q *quantiser) name(v int) string {
-	if v < len(q.net.Inputs) {
-		return q.net.Inputs[v].Name
-	}
-	return q.net.Layers[v-len(q.net.Inputs)].Name
-}
+func (q *quantiser) name(v int) string { return q.net.valueName(v) }
 
 func (q *quantiser) find(node int) int {
 	for q.parent[node] != node {
@@ -139,7 +134,7 @@ func (n *Network) quantiser(p Params, ranges map[string]*Range, o QuantiseOption
 
 // integers expresses the network in the steps that were chosen.
 func (q *quantiser) integers() (*Integers, error) {
-	out := &Integers{Scale: map[string][]float32{}, Offset: map[string][]int16{}, Layers: map[string]*IntLayer{}}
+	out := &Integers{Scale: map[string][]float32{}, Offset: map[string][]int16{}, Layers: map[string]*IntLayer{}, Step: map[string][]float32{}}
 	for v, in := range q.net.Inputs {
 		scale := make([]float32, in.C)
 		for c, s := range q.step[v] {
@@ -167,6 +162,12 @@ func (q *quantiser) integers() (*Integers, error) {
 			return nil, q.net.layerError(&l, "quantise: %w", err)
 		}
 		out.Layers[l.Name] = layer
+		x := q.ins[i][0]
+		step := make([]float32, len(q.step[x]))
+		for c, s := range q.step[x] {
+			step[c] = float32(s)
+		}
+		out.Step[q.name(x)] = step
 	}
 	return out, nil
 }
@@ -390,7 +391,7 @@ func (q *quantiser) layer(l *Layer, x, y int) (*IntLayer, error) {
 	}
 	w := &IntLayer{
 		Wide: f.wide, Weight: make([]int16, len(f.weight)),
-		Bias: make([]int32, f.cout), Shift: make([]int32, f.cout), Mul: make([]int16, f.cout),
+		Bias: make([]int32, f.cout), Shift: make([]int32, f.cout), Mul: make([]int16, f.cout), Unit: make([]float32, f.cout),
 	}
 	for j := range f.cout {
 		out := q.step[y][j]
@@ -422,6 +423,7 @@ func (q *quantiser) layer(l *Layer, x, y int) (*IntLayer, error) {
 		}
 		w.Bias[j] = int32(math.RoundToEven(acc))
 		w.Mul[j], w.Shift[j] = rescaleBy(unit / out)
+		w.Unit[j] = float32(unit)
 	}
 	return w, nil
 }
