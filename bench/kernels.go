@@ -111,10 +111,13 @@ func kernelCases() []kernelCase {
 		cases = append(cases, depthwiseCase("depthwise3", s[0], s[1], s[2], 3), depthwiseGradCase("depthwise3Weight", s[0], s[1], s[2], 3))
 	}
 	cases = append(cases, depthwiseCase("depthwise", 32, 48, 128, 5), depthwiseGradCase("dotRows", 32, 48, 128, 5))
-	for _, m := range [][3]int{{6144, 128, 256}, {1536, 320, 768}} {
-		cases = append(cases, intGEMMCases(m[0], m[1], m[2])...)
+	for _, m := range [][3]int{{1024, 1024, 1024}, {1536, 192, 384}, {6144, 96, 192}} { // 8 bits: the body of a synthesis in integers
+		cases = append(cases, gemm8Case(m[0], m[1], m[2]))
 	}
-	cases = append(cases, depthwise8Case(64, 96, 96), depthwise16Case(64, 96, 96))
+	for _, m := range [][3]int{{1024, 1024, 1024}, {1536, 320, 768}, {24576, 48, 48}} { // 16 bits: its linear shortcut and its renderer
+		cases = append(cases, gemm16Case(m[0], m[1], m[2]))
+	}
+	cases = append(cases, depthwise8Case(64, 96, 96), depthwise16Case(64, 96, 96), depthwise16Case(128, 192, 48))
 	cases = append(cases, flatCases()...)
 	cases = append(cases, sampleCases()...)
 	return append(cases, reduceCases()...)
@@ -256,21 +259,29 @@ func rescale(n int) *kernels.Rescale {
 	return r
 }
 
-// intGEMMCases are the integer products. Both are measured against the peak of
-// dot products of the widest kind, which for AVX-512 VNNI is that of bytes.
-func intGEMMCases(m, k, n int) []kernelCase {
-	shape, ops := fmt.Sprintf("%dx%dx%d", m, k, n), 2*float64(m)*float64(k)*float64(n)
-	return []kernelCase{
-		{entry: "gemm8", name: "GEMM8", shape: shape, dots: ops, read: float64(m*k + k*n), written: float64(m * n), make: func() func() {
+// gemm8Case and gemm16Case are measured against the peak of dot products of the
+// widest kind, which for AVX-512 VNNI is that of bytes: twice that of 16 bits.
+func gemm8Case(m, k, n int) kernelCase {
+	return kernelCase{
+		entry: "gemm8", name: "GEMM8", shape: fmt.Sprintf("%dx%dx%d", m, k, n),
+		dots: 2 * float64(m) * float64(k) * float64(n), read: float64(m*k + k*n), written: float64(m * n),
+		make: func() func() {
 			a, b := ints[uint8](m*k), kernels.Pack8(k, n, ints[int8](k*n), n)
 			out := &kernels.IntOutput{Rescale: rescale(n), Out8: make([]uint8, m*n), LD8: n}
 			return func() { kernels.GEMM8(a, k, b, m, out) }
-		}},
-		{entry: "gemm16", name: "GEMM16", shape: shape, dots: ops, read: 2 * float64(m*k+k*n), written: 2 * float64(m*n), make: func() func() {
+		},
+	}
+}
+
+func gemm16Case(m, k, n int) kernelCase {
+	return kernelCase{
+		entry: "gemm16", name: "GEMM16", shape: fmt.Sprintf("%dx%dx%d", m, k, n),
+		dots: 2 * float64(m) * float64(k) * float64(n), read: 2 * float64(m*k+k*n), written: 2 * float64(m*n),
+		make: func() func() {
 			a, b := ints[int16](m*k), kernels.Pack16(k, n, ints[int16](k*n), n)
 			out := &kernels.IntOutput{Rescale: rescale(n), Out16: make([]int16, m*n), LD16: n}
 			return func() { kernels.GEMM16(a, k, b, m, out) }
-		}},
+		},
 	}
 }
 

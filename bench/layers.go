@@ -44,7 +44,9 @@ type LayerLine struct {
 // Layers measures every layer of a model by itself, with the shapes it has on a
 // picture of some size, with every backend, on one thread. In a real pass
 // neighbouring layers run together, strip by strip, so that their values stay in
-// the cache; here each one reads and writes whole values.
+// the cache; here each one reads and writes whole values. A synthesis in integers is
+// timed in floats too, of which other libraries have the same layers; the shapes of its
+// integer layers are among those of Kernels.
 //
 // It switches the backend of the whole process, so nothing else may use kernels
 // meanwhile; the one that was active is restored.
