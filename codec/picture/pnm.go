@@ -264,9 +264,20 @@ func encodePNM(w io.Writer, m image.Image, gray bool) error {
 	if !gray {
 		packed = make([]byte, b.Dx()*channels*size)
 	}
+	own, _ := m.(*image.NRGBA) // what decoding gives, opaque: as in dst
 	for y := b.Min.Y; y < b.Max.Y; y++ {
-		draw.Draw(dst, line, m, image.Pt(b.Min.X, y), draw.Src)
-		if !gray {
+		if own != nil && !gray {
+			pix = own.Pix[own.PixOffset(b.Min.X, y):][:4*b.Dx()]
+		} else {
+			draw.Draw(dst, line, m, image.Pt(b.Min.X, y), draw.Src)
+		}
+		switch {
+		case gray:
+		case size == 1:
+			for x, s := packed, pix; len(x) >= 3 && len(s) >= 4; x, s = x[3:], s[4:] {
+				x[0], x[1], x[2] = s[0], s[1], s[2]
+			}
+		default:
 			for x, s := 0, 0; x < len(packed); x, s = x+3*size, s+4*size {
 				copy(packed[x:x+3*size], pix[s:])
 			}
