@@ -39,6 +39,7 @@ type CodecResult struct {
 	Bytes    int64       `json:"bytes"`  // of all coded files
 	Quality  float64     `json:"quality"`
 	Model    string      `json:"model"`
+	Integers bool        `json:"integers,omitempty"` // the synthesis is in integers
 	Rounds   int         `json:"rounds"`
 	Speeds   []SpeedLine `json:"speeds"`
 }
@@ -110,7 +111,7 @@ func Codec(ctx context.Context, o *CodecOptions) (*CodecResult, error) {
 			return nil, fmt.Errorf("bench: codec: %w", err)
 		}
 	}
-	r.Model = model.Name()
+	r.Model, r.Integers = model.Name(), model.HasIntegerSynthesis()
 
 	defer kernels.Use(kernels.Active()) // it was in use, so it can be used
 	var runs []*speedRun
@@ -279,7 +280,10 @@ func (r *CodecResult) WriteTable(w io.Writer) error {
 			1e3*s.EncodeSeconds, s.EncodeMpixel, share(s.EncodeShare), 1e3*s.DecodeSeconds, s.DecodeMpixel, share(s.DecodeShare))
 	}
 	t.Flush()
-	fmt.Fprint(e, "\nOf peak: the networks' multiply-adds, over the whole time, of what so many cores can do.\n")
+	fmt.Fprint(e, "\nOf peak: the networks' multiply-adds, over the whole time, of what so many cores can do in floats.\n")
+	if r.Integers {
+		fmt.Fprint(e, "The decoder draws in integers, of which they can do more.\n")
+	}
 	fmt.Fprint(e, "All of them wrote the same bytes and decoded the same pixels.\n")
 	return e.err
 }

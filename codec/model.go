@@ -57,6 +57,7 @@ type Model struct {
 	hyperSynthesis, context, synthesis *program
 	analysis, hyperAnalysis            *program        // nil in a decoder
 	integers                           *integerProgram // the synthesis in integers, or nil
+	search                             *program        // the synthesis that refinement differentiates
 
 	scratches sync.Pool // *tileScratch
 	buffers   sync.Pool // *latents
@@ -317,8 +318,10 @@ func (m *Model) load(file *format.ModelFile) error {
 	}
 
 	a := m.arch
+	var rounding *nn.FakeQuantised
 	if q != nil && a.HasEncoder() {
-		if err := m.floatSynthesis(q); err != nil {
+		var err error
+		if rounding, err = m.floatSynthesis(q); err != nil {
 			return err
 		}
 	}
@@ -326,6 +329,12 @@ func (m *Model) load(file *format.ModelFile) error {
 	m.hyperSynthesis = newProgram(a.Network(HyperSynthesis), m.params, HyperStride)
 	m.context = newProgram(a.Network(Context), m.params, 1)
 	m.synthesis = newProgram(a.Network(Synthesis), m.params, 1)
+	m.search = m.synthesis
+	if rounding != nil {
+		params := maps.Clone(m.params)
+		maps.Copy(params, rounding.Params)
+		m.search = newProgram(rounding.Network, params, 1)
+	}
 	if a.HasEncoder() {
 		m.analysis = newProgram(a.Network(Analysis), m.params, 1./LatentStride)
 		m.hyperAnalysis = newProgram(a.Network(HyperAnalysis), m.params, 1)
@@ -345,24 +354,25 @@ func (m *Model) loadWeights(file *format.ModelFile, integers bool) error {
 	return m.loadNetworks(encoderNetworks, newTensorReader(file.Encoder))
 }
 
-// floatSynthesis takes the weights of the synthesis that the encoder searches with
-// from its integers.
-func (m *Model) floatSynthesis(q *nn.Integers) error {
-	p, err := q.Floats(m.arch.Network(Synthesis))
+// floatSynthesis takes the weights of the synthesis in floats from its integers, and
+// makes the network that rounds on the way as these do.
+func (m *Model) floatSynthesis(q *nn.Integers) (*nn.FakeQuantised, error) {
+	net := m.arch.Network(Synthesis)
+	p, err := q.Floats(net)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	specs, err := m.arch.networkSpecs(Synthesis)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, s := range specs {
 		if err := checkParam(p, s); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	maps.Copy(m.params, p)
-	return nil
+	return q.FakeQuantise(net)
 }
 
 // loadTables takes gains and what the entropy coder needs.

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"github.com/aecodec/aecodec/kernels"
 )
 
 // ByteSteps returns what [Network.FakeQuantise] takes: for every value that
@@ -94,6 +96,28 @@ func (n *Network) FakeQuantise(steps Params, wide map[string]bool) (*FakeQuantis
 		return nil, fmt.Errorf("fake quantisation: %w", err)
 	}
 	return f, nil
+}
+
+// FakeQuantise returns the network that computes in floats about what q does. Its
+// weights are those of Floats, which are rounded already.
+func (q *Integers) FakeQuantise(n *Network) (*FakeQuantised, error) {
+	steps, wide := Params{}, map[string]bool{}
+	for name, step := range q.Step {
+		offset, c := q.Offset[name], len(step)
+		if len(offset) != c {
+			continue // read in 16 bits
+		}
+		t := NewParam(name, 2, c)
+		for i, s := range step {
+			t.Data[i] = max(s*kernels.ByteUnit, leastStep)
+			t.Data[c+i] = float32(min(offset[i]/kernels.ByteUnit, 255))
+		}
+		steps[name] = t
+	}
+	for name, l := range q.Layers {
+		wide[name] = l.Wide
+	}
+	return n.FakeQuantise(steps, wide)
 }
 
 func checkSteps(steps, zeros []float32) error {

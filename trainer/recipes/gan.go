@@ -29,18 +29,28 @@ var GAN = Recipe{
 			return nil, fmt.Errorf("unknown network %q: there are adversarial and wasserstein", j.Network)
 		}
 		z := nn.Shape{H: 1, W: 1, C: j.Latents}
-		dec := newStack("decoder", j.Latents).slopes(256, 512).dense("", d.Len()).op(nn.OpSigmoid).shape(d).build()
-		critic := newStack("critic", d.C).op(nn.OpFlatten).slopes(512, 256).dense("", 1).build()
+		dec, critic := newStack("decoder", j.Latents), newStack("critic", d.C)
+		if d.H%4 == 0 && d.W%4 == 0 && min(d.H, d.W) >= 8 {
+			// Strided convolutions (Radford, Metz and Chintala, ICLR 2016), without
+			// the normalisation, which networks here do not have.
+			dec.slopes(d.H*d.W*4).reshape(d.H/4, d.W/4, 64).halved(nn.OpDeconv, 32).halved(nn.OpDeconv, 16).conv("", d.C)
+			critic.halved(nn.OpConv, 32).halved(nn.OpConv, 64)
+		} else {
+			dec.slopes(256, 512).dense("", d.Len())
+			critic.op(nn.OpFlatten).slopes(512)
+		}
+		draw := dec.op(nn.OpSigmoid).shape(d).build()
+		critic.op(nn.OpFlatten).slopes(256).dense("", 1)
 		enc := newStack("encoder", d.C).op(nn.OpFlatten).slopes(512, 256).dense("", j.Latents).build()
 		g := &gan{Job: j}
 		var err error
-		if g.generator, err = j.Net("generator", dec, nil, z); err != nil {
+		if g.generator, err = j.Net("generator", draw, nil, z); err != nil {
 			return nil, err
 		}
-		if g.average, err = j.Net("averaged generator", dec, g.generator.Params, z); err != nil {
+		if g.average, err = j.Net("averaged generator", draw, g.generator.Params, z); err != nil {
 			return nil, err
 		}
-		if g.critic, err = j.Net("critic", critic, nil, d); err != nil {
+		if g.critic, err = j.Net("critic", critic.build(), nil, packed(d)); err != nil {
 			return nil, err
 		}
 		x := scaleOf(j.Train).apply(j.Train)
@@ -70,6 +80,13 @@ func (s *stack) slopes(widths ...int) *stack {
 	return s
 }
 
+// halved appends a 4x4 convolution of stride 2 or its transpose, with a leaky
+// rectifier.
+func (s *stack) halved(op nn.Op, out int) *stack {
+	s.at = s.Layer(nn.Layer{Name: s.name(string(op)), Op: op, Out: out, Kernel: 4, Stride: 2, Padding: nn.PadSame}, s.at)
+	return s.leaky()
+}
+
 type gan struct {
 	*Job
 	generator, average, critic *fit.Net
@@ -78,10 +95,14 @@ type gan struct {
 const (
 	// averaging is the share of the averaged generator that a step keeps.
 	averaging = 0.999
-	// criticNoise is the deviation of noise on what the critic sees: without
-	// it the critic wins, because real records lie on a thin set (Arjovsky
-	// and Bottou, arXiv 1701.04862).
-	criticNoise = 0.2
+	// firstNoise falls to lastNoise: the deviation of noise on what the critic
+	// sees. Without it the critic wins, because real records lie on a thin set
+	// (Arjovsky and Bottou, arXiv 1701.04862).
+	firstNoise, lastNoise = 0.2, 0.05
+	// pack is how many records the critic judges together, all real or all made.
+	// So it sees when some kinds are too frequent (PacGAN: Lin, Khetan, Fanti and
+	// Oh, NeurIPS 2018, arXiv 1712.04086).
+	pack = 4
 	// clip bounds the weights of a Wasserstein critic.
 	clip = 0.02
 	// realTarget is the probability that a critic should give to what is real.
@@ -105,18 +126,32 @@ func (g *gan) verdict(y, d *nn.Tensor, target float32) float64 {
 	return float64(sign) * float64(kernels.Sum(y.Data)) / float64(y.N)
 }
 
+// packed is the shape of records one below the other.
+func packed(s nn.Shape) nn.Shape { return nn.Shape{H: pack * s.H, W: s.W, C: s.C} }
+
+// as looks at the numbers of t as n samples of a shape.
+func as(t *nn.Tensor, n int, s nn.Shape) *nn.Tensor {
+	return &nn.Tensor{N: n, H: s.H, W: s.W, C: s.C, Data: t.Data}
+}
+
 func (g *gan) train(x *nn.Tensor) error {
-	d := nn.NewTensor(g.Batch, 1, 1, 1)
+	d := nn.NewTensor(max(g.Batch/pack, 1), 1, 1, 1)
 	var noisy, b *nn.Tensor
 	return g.Stage("adversarial training", g.Schedule.Epochs, func(e int) (float64, error) {
+		noise := firstNoise + (lastNoise-firstNoise)*float32(e)/float32(max(g.Schedule.Epochs-1, 1))
 		mean, err := g.Batches("gan", e, x.N, g.Batch, func(at int, index []int32) (float64, error) {
-			d = fit.Like(d, len(index), nn.Shape{H: 1, W: 1, C: 1})
+			packs := len(index) / pack
+			if packs == 0 {
+				return 0, nil
+			}
+			index = index[:packs*pack]
+			d = fit.Like(d, packs, nn.Shape{H: 1, W: 1, C: 1})
 			rate := fit.Adam{LR: g.LR, Beta1: 0.5, Beta2: 0.999}
 			see := func(what string, records *nn.Tensor) ([]*nn.Tensor, error) {
 				noisy = fit.Like(noisy, records.N, records.Shape())
 				fit.FillNormals(noisy, g.Threads, g.Seed, "critic noise "+what, e, at)
-				kernels.AddScaled(noisy.Data, records.Data, noisy.Data, criticNoise)
-				return g.critic.Forward(noisy)
+				kernels.AddScaled(noisy.Data, records.Data, noisy.Data, noise)
+				return g.critic.Forward(as(noisy, packs, packed(records.Shape())))
 			}
 			b = fit.Gather(b, x, index, g.Threads)
 			y, err := see("real", b)
@@ -155,6 +190,7 @@ func (g *gan) train(x *nn.Tensor) error {
 			if err != nil {
 				return 0, err
 			}
+			back = []*nn.Tensor{as(back[0], made[0].N, made[0].Shape())}
 			if _, err := g.generator.Backward(back, false); err != nil {
 				return 0, err
 			}
