@@ -120,6 +120,7 @@ const (
 	// files.
 	doubtfulRepeats = 0.3
 	doubtfulNoise   = 4.
+	doubtfulPadding = 4 // the area that the networks see, in areas of the tile
 	// preference is how much cheaper another kind has to be.
 	preference = 0.97
 	// probeRows is the distance of the rows that are looked at.
@@ -160,6 +161,9 @@ func (j *job) doubt(t *Tile, p *operatingPoint) doubt {
 	r := j.raster
 	place := t.rect(r.w, r.h)
 	x0, y0, w, h := place.Min.X, place.Min.Y, place.Dx(), place.Dy()
+	if t.W*t.H*LatentStride*LatentStride >= doubtfulPadding*w*h {
+		return repeating // a row of pixels, say: most of what the networks would code is padding
+	}
 	var here, before []byte
 	equal, energy, count := 0, 0, 0
 	components := int(r.channels())

@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"image"
+	"image/color"
 	"math/rand/v2"
 	"testing"
 
@@ -308,4 +309,20 @@ func FuzzPixelTile(f *testing.F) {
 			_ = newCanvas(image.Rect(0, 0, 20, 12), gray).paint(data, tile, 20, 12)
 		}
 	})
+}
+
+// A row of pixels is padded to 16 rows for the networks, which costs more than to
+// code it in another way.
+func TestNarrowPicture(t *testing.T) {
+	m := image.NewNRGBA(image.Rect(0, 0, 400, 1))
+	for x := range 400 {
+		m.SetNRGBA(x, 0, color.NRGBA{byte(x), byte(255 - x), byte(2 * x), 0xff})
+	}
+	for _, quality := range []float64{10, 50, 70} {
+		data := encode(t, m, &Options{Quality: quality})
+		require.Less(t, len(data), 300)
+		info, err := NewDecoder(nil).DecodeInfo(bytes.NewReader(data))
+		require.NoError(t, err)
+		require.Equal(t, 1, info.PixelTiles)
+	}
 }
