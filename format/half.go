@@ -27,6 +27,9 @@ func Float16Bits(f float32) uint16 {
 
 // Float16FromBits returns the value of an IEEE 754 binary16 number.
 func Float16FromBits(h uint16) float32 {
+	if e := h & 0x7c00; e != 0 && e != 0x7c00 {
+		return math.Float32frombits(uint32(h&0x8000)<<16 | uint32(h&0x7fff)<<13 + (127-15)<<23)
+	}
 	// Exponent and mantissa in place for a float32 make a number that is too
 	// small by 2^112, subnormal ones included, for which this product is exact.
 	b := uint32(h&0x7fff) << 13

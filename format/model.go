@@ -254,11 +254,20 @@ func openTensors(packed []packedTensor) ([]Tensor, error) {
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(packed)) {
 		wg.Go(func() {
+			var buf []byte // of one tensor after the other
 			for i := int(next.Add(1)) - 1; i < len(packed); i = int(next.Add(1)) - 1 {
 				pt := &packed[i]
-				planes, err := pt.packed.open()
-				if err == nil {
-					pt.Data = fromPlanes(planes, pt.DType.Size())
+				var err error
+				if size := pt.DType.Size(); size == 1 {
+					pt.Data, err = pt.packed.open()
+				} else {
+					if cap(buf) < pt.packed.size {
+						buf = make([]byte, 0, pt.packed.size)
+					}
+					var planes []byte
+					if planes, err = pt.packed.openTo(buf); err == nil {
+						pt.Data = fromPlanes(planes, size)
+					}
 				}
 				tensors[i], errs[i] = pt.Tensor, err
 			}

@@ -92,7 +92,15 @@ func (pk packed) open() ([]byte, error) {
 	if pk.method == methodStored {
 		return pk.body, nil
 	}
-	data, err := zstdDecoder().DecodeAll(pk.body, make([]byte, 0, pk.size))
+	return pk.openTo(make([]byte, 0, pk.size))
+}
+
+// openTo is open with memory for the data to lie in, if they are not in the pack.
+func (pk packed) openTo(buf []byte) ([]byte, error) {
+	if pk.method == methodStored {
+		return pk.body, nil
+	}
+	data, err := zstdDecoder().DecodeAll(pk.body, buf[:0:pk.size])
 	if err != nil || len(data) != pk.size {
 		return nil, fail(ErrCorrupt, pk.what, "compressed data are malformed")
 	}

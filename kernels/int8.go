@@ -146,13 +146,24 @@ func newIntPanels(k, n, perStep int) intPanels {
 	}
 }
 
-// set stores element (k, j), of which perStep make a group.
-func (p *intPanels) set(k, j, perStep int, v int32) {
-	at := (j/PanelWidth*p.steps+k/perStep)*PanelWidth + j%PanelWidth
+// pack fills in the row-major k×n matrix b, rows ldb elements apart, of which
+// perStep rows make a group.
+func pack[T int8 | int16](p *intPanels, b []T, ldb, perStep int) {
 	bits := 32 / perStep
-	p.data[at] |= uint32(v) & (1<<bits - 1) << (k % perStep * bits)
-	p.sum[j] += v
-	p.abs[j] += int64(max(v, -v))
+	for k := range p.K {
+		row, shift := b[k*ldb:][:p.N], k%perStep*bits
+		for j0 := 0; j0 < p.N; j0 += PanelWidth {
+			cells := row[j0:min(j0+PanelWidth, p.N)]
+			group := p.data[(j0/PanelWidth*p.steps+k/perStep)*PanelWidth:][:len(cells)]
+			sum, abs := p.sum[j0:][:len(cells)], p.abs[j0:][:len(cells)]
+			for j, c := range cells {
+				v := int32(c)
+				group[j] |= uint32(v) & (1<<bits - 1) << shift
+				sum[j] += v
+				abs[j] += int64(max(v, -v))
+			}
+		}
+	}
 }
 
 // Packed8 is a K×N matrix of 8-bit weights, laid out for GEMM8.
@@ -162,11 +173,7 @@ type Packed8 struct{ intPanels }
 func Pack8(k, n int, b []int8, ldb int) *Packed8 {
 	p := &Packed8{newIntPanels(k, n, 4)}
 	checkSize("pack8", "b", len(b), k, n, ldb)
-	for i := range k {
-		for j := range n {
-			p.set(i, j, 4, int32(b[i*ldb+j]))
-		}
-	}
+	pack(&p.intPanels, b, ldb, 4)
 	return p
 }
 
@@ -180,11 +187,7 @@ type Packed16 struct{ intPanels }
 func Pack16(k, n int, b []int16, ldb int) *Packed16 {
 	p := &Packed16{newIntPanels(k, n, 2)}
 	checkSize("pack16", "b", len(b), k, n, ldb)
-	for i := range k {
-		for j := range n {
-			p.set(i, j, 2, int32(b[i*ldb+j]))
-		}
-	}
+	pack(&p.intPanels, b, ldb, 2)
 	return p
 }
 

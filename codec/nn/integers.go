@@ -335,10 +335,13 @@ func (p *IntProgram) bind(st *intStep, parts int, q *Integers) error {
 
 // bindConv packs a convolution of k inputs for each output.
 func (st *intStep) bindConv(w *IntLayer, k int, out *intValue, parts int) error {
-	narrow := make([]int8, len(w.Weight))
-	for i, v := range w.Weight {
-		if narrow[i] = int8(v); !w.Wide && int16(narrow[i]) != v {
-			return fmt.Errorf("weight %d does not fit 8 bits", v)
+	var narrow []int8
+	if !w.Wide {
+		narrow = make([]int8, len(w.Weight))
+		for i, v := range w.Weight {
+			if narrow[i] = int8(v); int16(narrow[i]) != v {
+				return fmt.Errorf("weight %d does not fit 8 bits", v)
+			}
 		}
 	}
 	all, err := kernels.NewRescale(w.Bias, w.Shift, w.Mul, out.offset)
