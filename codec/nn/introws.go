@@ -2,7 +2,6 @@ package nn
 
 import (
 	"math"
-	"slices"
 
 	"github.com/aecodec/aecodec/kernels"
 )
@@ -65,23 +64,7 @@ func (r *IntRows) Start(p *IntProgram, in []Shape, lo, hi int, fill func(y int, 
 
 // Next computes more rows of the outputs and returns which: lo <= y < hi follow
 // those of the last call. There are no more when lo == hi.
-func (r *IntRows) Next() (lo, hi int) {
-	for r.plan.advance() {
-		r.load()
-		for i := range r.plan.s.steps {
-			st := &r.plan.s.steps[i]
-			if out := &r.plan.val[st.out]; out.lo < out.hi {
-				r.exec(st, out.lo, out.hi)
-			}
-		}
-		lo, hi = r.plan.done, r.plan.finish()
-		r.plan.done = hi
-		if lo < hi {
-			return lo, hi
-		}
-	}
-	return r.plan.done, r.plan.done
-}
+func (r *IntRows) Next() (lo, hi int) { return r.plan.next(r) }
 
 // Row8 returns row y of output i in bytes, nil if it is not in bytes: one of those
 // that the last call of Next returned, and valid until the next one.
@@ -214,26 +197,13 @@ func (r *IntRows) execDepthwise(st *rowStep, lo, hi int) {
 	for y := lo; y < hi; y++ {
 		o := r.output(st, s.rescale, y, 1)
 		if s.wide {
-			r.taps16 = lines(r, r.taps16, r.rows16, st.in[0], y, k)
+			r.taps16 = lines(&r.plan, r.taps16, r.rows16, st.in[0], y, k)
 			kernels.Depthwise16Row(r.taps16, s.taps, shape.W, shape.C, k, &o)
 		} else {
-			r.taps8 = lines(r, r.taps8, r.rows8, st.in[0], y, k)
+			r.taps8 = lines(&r.plan, r.taps8, r.rows8, st.in[0], y, k)
 			kernels.Depthwise8Row(r.taps8, s.pad, s.taps, shape.W, shape.C, k, &o)
 		}
 	}
-}
-
-// lines returns the rows that a window of k rows around y covers, nil outside the
-// image, in buf if it is large enough.
-func lines[T uint8 | int16](r *IntRows, buf [][]T, row func(v, y, n int) []T, v, y, k int) [][]T {
-	buf = slices.Grow(buf[:0], k)[:k]
-	for i := range buf {
-		buf[i] = nil
-		if sy := y - k/2 + i; sy >= 0 && sy < r.plan.shapes[v].H {
-			buf[i] = row(v, sy, 1)
-		}
-	}
-	return buf
 }
 
 // execConv runs a convolution with a window, row by row on a copy of the rows

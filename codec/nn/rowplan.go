@@ -278,6 +278,45 @@ func (pl *rowPlan) ready(st *rowStep, out rows) bool {
 	return true
 }
 
+// rowRunner does the arithmetic of a plan.
+type rowRunner interface {
+	load()                        // the rows of the inputs that the pass needs
+	exec(st *rowStep, lo, hi int) // rows lo to hi of the output of a step
+}
+
+// next makes passes until rows of the outputs are complete, and returns which: none,
+// lo == hi, when all are.
+func (pl *rowPlan) next(r rowRunner) (lo, hi int) {
+	for pl.advance() {
+		r.load()
+		for i := range pl.s.steps {
+			st := &pl.s.steps[i]
+			if out := &pl.val[st.out]; out.lo < out.hi {
+				r.exec(st, out.lo, out.hi)
+			}
+		}
+		lo, hi = pl.done, pl.finish()
+		pl.done = hi
+		if lo < hi {
+			return lo, hi
+		}
+	}
+	return pl.done, pl.done
+}
+
+// lines returns the rows of a value that a window of k rows around y covers, nil
+// outside the image, in buf if it is large enough.
+func lines[T any](pl *rowPlan, buf [][]T, rows func(v, y, n int) []T, v, y, k int) [][]T {
+	buf = slices.Grow(buf[:0], k)[:k]
+	for i := range buf {
+		buf[i] = nil
+		if sy := y - k/2 + i; sy >= 0 && sy < pl.shapes[v].H {
+			buf[i] = rows(v, sy, 1)
+		}
+	}
+	return buf
+}
+
 // finish ends a pass: the rows of the outputs that it completed, which may be
 // none, are done <= y < to.
 func (pl *rowPlan) finish() (to int) {

@@ -102,21 +102,7 @@ func (r *Rows) Next() (lo, hi int) {
 		r.finished = true
 		return r.lo, r.hi
 	}
-	for r.plan.advance() {
-		r.load()
-		for i := range r.plan.s.steps {
-			st := &r.plan.s.steps[i]
-			if out := &r.plan.val[st.out]; out.lo < out.hi {
-				r.exec(st, out.lo, out.hi)
-			}
-		}
-		lo, hi = r.plan.done, r.plan.finish()
-		r.plan.done = hi
-		if lo < hi {
-			return lo, hi
-		}
-	}
-	return r.plan.done, r.plan.done
+	return r.plan.next(r)
 }
 
 // Row returns row y of output i: one of those that the last call of Next
@@ -248,22 +234,6 @@ func (r *Rows) execFolded(st *rowStep, lo, hi int) {
 	}
 }
 
-// lines returns the rows that a window of k rows around y covers, nil outside the
-// image.
-func (r *Rows) lines(v, y, k int) [][]float32 {
-	if cap(r.taps) < k {
-		r.taps = make([][]float32, k)
-	}
-	lines := r.taps[:k]
-	for i := range lines {
-		lines[i] = nil
-		if sy := y - k/2 + i; sy >= 0 && sy < r.plan.shapes[v].H {
-			lines[i] = r.row(v, sy)
-		}
-	}
-	return lines
-}
-
 func (r *Rows) execDepthwise(st *rowStep, lo, hi int) {
 	s, shape := r.step(st), &r.plan.shapes[st.out]
 	k := st.layer.Kernel
@@ -272,7 +242,8 @@ func (r *Rows) execDepthwise(st *rowStep, lo, hi int) {
 		if st.residual >= 0 {
 			ep.Residual, ep.LDR = r.row(st.residual, y), shape.C
 		}
-		kernels.DepthwiseRow(r.row(st.out, y), r.lines(st.in[0], y, k), s.node.flat, s.node.b, shape.W, shape.C, k, &ep)
+		r.taps = lines(&r.plan, r.taps, r.rows, st.in[0], y, k)
+		kernels.DepthwiseRow(r.row(st.out, y), r.taps, s.node.flat, s.node.b, shape.W, shape.C, k, &ep)
 	}
 }
 
@@ -284,7 +255,8 @@ func (r *Rows) execConv(st *rowStep, lo, hi int) {
 	shape := kernels.ConvShape{H: k, W: in.W, Cin: in.C, OutH: 1, OutW: out.W, Cout: out.C, KH: k, KW: k, StrideY: 1, StrideX: 1, PadLeft: k / 2}
 	for y := lo; y < hi; y++ {
 		r.window = enlarge(r.window, k*row)
-		for i, line := range r.lines(st.in[0], y, k) {
+		r.taps = lines(&r.plan, r.taps, r.rows, st.in[0], y, k)
+		for i, line := range r.taps {
 			if dst := r.window[i*row:][:row]; line == nil {
 				clear(dst)
 			} else {
