@@ -22,24 +22,28 @@ func gemm16AVX512(g *intGEMMArgs) {
 }
 
 func depthwise8AVX512(d *dw8Args) {
-	const block, half = 32, 16
-	t := *d
-	for c := 0; c < d.c; c += block {
-		if d.channels(&t, c, min(block, d.c-c), 1); t.c == half {
-			depthwise8BlockAVX2(&t) // registers of 256 bits take less time, or no more
-		} else {
-			depthwise8BlockAVX512(&t)
-		}
-	}
+	depthwiseHalves(d, 1, depthwise8BlockAVX512, depthwise8BlockAVX2)
 }
 
 func depthwise16AVX512(d *dw8Args) {
+	depthwiseHalves(d, 2, depthwise16BlockAVX512, depthwise16BlockAVX2)
+}
+
+// depthwiseHalves computes 32 channels at a time, or fewer, with an entry, and 16 with
+// half, whose registers of 256 bits take less time, or no more.
+func depthwiseHalves(d *dw8Args, size int, entry, half func(*dw8Args)) {
 	const block = 32
-	t := *d
+	s := getScratch()
+	t := &s.dw8
+	*t = *d
 	for c := 0; c < d.c; c += block {
-		d.channels(&t, c, min(block, d.c-c), 2)
-		depthwise16BlockAVX512(&t)
+		if d.channels(t, c, min(block, d.c-c), size); t.c == block/2 {
+			half(t)
+		} else {
+			entry(t)
+		}
 	}
+	s.release()
 }
 
 func depthwise8AVX2(d *dw8Args) {
