@@ -23,7 +23,8 @@ import (
 type RecipesOptions struct {
 	// Data is a folder with mnist/ (the four IDX files, compressed with gzip),
 	// ecg/ECG5000_all.csv (columns split, anomaly, class5 and 140 values), the
-	// photographs of train_photos/ and valid_cid22/, and blood/ (train and test).
+	// photographs of train_photos/, train_cid22/ and valid_cid22/, and blood/ (train
+	// and test).
 	Data     string
 	Only     []string // names of runs; empty: all
 	Seed     uint64
@@ -68,7 +69,7 @@ var recipeRuns = []struct {
 	{"vae", &recipes.VAE, digits, nil},
 	{"stacked", &recipes.Stacked, digits, nil},
 	{"swap", &recipes.Swap, digits, nil},
-	{"colorize", &recipes.Colorize, photographs, nil},
+	{"colorize", &recipes.Colorize, photographs, func(s *recipes.Settings) { s.Epochs = 7 }}, // with more it knows them by heart
 	{"colorize-blood", &recipes.Colorize, smears, nil},
 	{"gan", &recipes.GAN, digits, nil},
 	{"gan-wasserstein", &recipes.GAN, digits, func(s *recipes.Settings) { s.Network = "wasserstein" }},
@@ -247,28 +248,32 @@ const (
 // photographs returns square pieces of photographs, scaled down: of the training
 // pictures several each, of the others the middle.
 func photographs(dir string) (train, test *record.Set, err error) {
-	if train, err = squares(filepath.Join(dir, "train_photos"), photoCrops); err != nil {
+	if train, err = squares(photoCrops, filepath.Join(dir, "train_photos"), filepath.Join(dir, "train_cid22")); err != nil {
 		return nil, nil, err
 	}
-	test, err = squares(filepath.Join(dir, "valid_cid22"), 1)
+	test, err = squares(1, filepath.Join(dir, "valid_cid22"))
 	return train, test, err
 }
 
 // smears returns pieces of blood smears, photographs of one kind of thing.
 func smears(dir string) (train, test *record.Set, err error) {
-	if train, err = squares(filepath.Join(dir, "blood", "train"), photoCrops); err != nil {
+	if train, err = squares(photoCrops, filepath.Join(dir, "blood", "train")); err != nil {
 		return nil, nil, err
 	}
-	test, err = squares(filepath.Join(dir, "blood", "test"), 4)
+	test, err = squares(4, filepath.Join(dir, "blood", "test"))
 	return train, test, err
 }
 
-// squares returns square pieces of the pictures of a folder, scaled down: the
+// squares returns square pieces of the pictures of folders, scaled down: the
 // middle of each, and others at random.
-func squares(dir string, pieces int) (*record.Set, error) {
-	files, err := picture.Find(dir)
-	if err != nil {
-		return nil, err
+func squares(pieces int, dirs ...string) (*record.Set, error) {
+	var files []string
+	for _, dir := range dirs {
+		f, err := picture.Find(dir)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f...)
 	}
 	var data []float32
 	for i, name := range files {

@@ -14,7 +14,7 @@ func (a *app) benchRecipesCommand() *cli.Command {
 		Use:   "recipes --data FOLDER",
 		Short: "Run the recipes of train at full length and measure what they promise",
 		Long: `Run every recipe at full length on the data it is documented with and print a table of what each reached and what it must reach.
-The folder holds mnist/ (the four IDX files), ecg/ECG5000_all.csv, and photographs in train_photos/ and valid_cid22/.
+The folder holds mnist/ (the four IDX files), ecg/ECG5000_all.csv, and photographs in train_photos/, train_cid22/, valid_cid22/ and blood/.
 
 Runs: ` + strings.Join(bench.RecipeRunNames(), ", ") + `.`,
 		Example: `  aecodec bench recipes --data data/
