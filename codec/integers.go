@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -31,11 +32,85 @@ import (
 //	synthesis.int.<value>.step     F32 [channels]
 const intPrefix = Synthesis + ".int."
 
-// integerProgram is a compiled integer network with the memory that its runs
-// reuse.
-type integerProgram struct {
-	program *nn.IntProgram
-	memory  sync.Pool // *nn.IntRows
+// integerSynthesis is the synthesis of a model in integers. Its parts are made when
+// they are first asked for.
+type integerSynthesis struct {
+	program  func() (*nn.IntProgram, error)
+	floats   func() (nn.Params, error)         // what the integers stand for; only with an encoder
+	rounding func() (*nn.FakeQuantised, error) // the network in floats that rounds as they do; only with an encoder
+	search   func() (*nn.Program, error)       // the same, compiled
+
+	memory sync.Pool // *nn.IntRows
+}
+
+// newIntegerSynthesis makes one of the tensors of a file.
+func newIntegerSynthesis(a *Arch, file *format.ModelFile) *integerSynthesis {
+	net := a.Network(Synthesis)
+	integers := sync.OnceValues(func() (*nn.Integers, error) { return readIntegers(a, file) })
+	s := &integerSynthesis{memory: sync.Pool{New: func() any { return new(nn.IntRows) }}}
+	s.program = sync.OnceValues(func() (*nn.IntProgram, error) {
+		q, err := integers()
+		if err != nil {
+			return nil, err
+		}
+		p, err := nn.CompileIntegers(net, q)
+		if err != nil {
+			return nil, fmt.Errorf("integer synthesis: %w", err)
+		}
+		return p, nil
+	})
+	s.floats = sync.OnceValues(func() (nn.Params, error) {
+		q, err := integers()
+		if err != nil {
+			return nil, err
+		}
+		specs, err := a.networkSpecs(Synthesis)
+		if err != nil {
+			return nil, err
+		}
+		p, err := q.Floats(net)
+		if err != nil {
+			return nil, err
+		}
+		for _, spec := range specs {
+			if err := checkParam(p, spec); err != nil {
+				return nil, err
+			}
+		}
+		return p, nil
+	})
+	s.rounding = sync.OnceValues(func() (*nn.FakeQuantised, error) {
+		q, err := integers()
+		if err != nil {
+			return nil, err
+		}
+		return q.FakeQuantise(net)
+	})
+	s.search = sync.OnceValues(func() (*nn.Program, error) {
+		floats, err := s.floats()
+		if err != nil {
+			return nil, err
+		}
+		rounding, err := s.rounding()
+		if err != nil {
+			return nil, err
+		}
+		params := maps.Clone(floats)
+		maps.Copy(params, rounding.Params)
+		return nn.Compile(rounding.Network, params)
+	})
+	return s
+}
+
+// check makes all parts, which says what is wrong with them.
+func (s *integerSynthesis) check(encoder bool) error {
+	_, err := s.program()
+	if err == nil && encoder {
+		if _, err = s.floats(); err == nil {
+			_, err = s.rounding()
+		}
+	}
+	return err
 }
 
 // WithIntegerSynthesis returns a model like m whose synthesis is computed in the
@@ -59,6 +134,11 @@ func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error
 		file.Name = name
 	}
 	net := m.arch.Network(Synthesis)
+	specs, err := m.arch.networkSpecs(Synthesis)
+	if err != nil {
+		return nil, err
+	}
+	shapes := shapesOf(specs)
 	for _, in := range net.Inputs {
 		if scale := q.Scale[in.Name]; scale != nil {
 			file.Decoder = append(file.Decoder, format.NewFloat32(intPrefix+in.Name+".scale", []int{len(scale)}, scale))
@@ -87,8 +167,8 @@ func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error
 		if w == nil {
 			continue
 		}
-		weight := m.params[net.Name+"."+l.Name+".weight"]
-		if weight == nil || len(weight.Data) != len(w.Weight) {
+		shape := shapes[net.Name+"."+l.Name+".weight"]
+		if shape == nil || elements(shape) != len(w.Weight) {
 			return nil, fmt.Errorf("codec: integer synthesis: layer %q: %d weights do not fit the network", l.Name, len(w.Weight))
 		}
 		if l.Op == nn.OpDepthwise && w.Wide == (q.Offset[inputOf(net, i)] != nil) {
@@ -96,13 +176,13 @@ func (m *Model) WithIntegerSynthesis(q *nn.Integers, name string) (*Model, error
 		}
 		prefix := intPrefix + l.Name
 		if w.Wide || l.Op == nn.OpDepthwise {
-			file.Decoder = append(file.Decoder, format.NewInt16(prefix+".weight", weight.Shape, w.Weight))
+			file.Decoder = append(file.Decoder, format.NewInt16(prefix+".weight", shape, w.Weight))
 		} else {
 			data := make([]byte, len(w.Weight))
 			for k, v := range w.Weight {
 				data[k] = byte(int8(v))
 			}
-			file.Decoder = append(file.Decoder, format.Tensor{Name: prefix + ".weight", DType: format.I8, Shape: weight.Shape, Data: data})
+			file.Decoder = append(file.Decoder, format.Tensor{Name: prefix + ".weight", DType: format.I8, Shape: shape, Data: data})
 		}
 		add32(prefix+".bias", w.Bias)
 		add32(prefix+".shift", w.Shift)
@@ -122,6 +202,15 @@ func isIntegerTensor(name string) bool { return strings.HasPrefix(name, intPrefi
 // integers.
 func hasIntegers(decoder []format.Tensor) bool {
 	return slices.ContainsFunc(decoder, func(t format.Tensor) bool { return isIntegerTensor(t.Name) })
+}
+
+// shapesOf returns the shapes by name.
+func shapesOf(specs []nn.ParamSpec) map[string][]int {
+	shapes := make(map[string][]int, len(specs))
+	for _, s := range specs {
+		shapes[s.Name] = s.Shape
+	}
+	return shapes
 }
 
 // inputOf is the name of the value that layer i, which has one input, reads.
@@ -147,18 +236,20 @@ func valueNames(net *nn.Network) []string {
 	return names
 }
 
-// loadIntegers reads the integer synthesis of a file that has one, from its decoder
+// readIntegers reads the integer synthesis of a file that has one, from its decoder
 // part and, if it has an encoder, from that.
-func (m *Model) loadIntegers(t, encoder *tensorReader) (*nn.Integers, error) {
-	net := m.arch.Network(Synthesis)
-	specs, err := m.arch.networkSpecs(Synthesis)
+func readIntegers(a *Arch, file *format.ModelFile) (*nn.Integers, error) {
+	t := newTensorReader(file.Decoder)
+	var encoder *tensorReader
+	if a.HasEncoder() {
+		encoder = newTensorReader(file.Encoder)
+	}
+	net := a.Network(Synthesis)
+	specs, err := a.networkSpecs(Synthesis)
 	if err != nil {
 		return nil, err
 	}
-	shapes := make(map[string][]int, len(specs))
-	for _, s := range specs {
-		shapes[s.Name] = s.Shape
-	}
+	shapes := shapesOf(specs)
 	q := &nn.Integers{Scale: map[string][]float32{}, Offset: map[string][]int16{}, Layers: map[string]*nn.IntLayer{}, Step: map[string][]float32{}}
 	for _, in := range net.Inputs {
 		q.Scale[in.Name] = t.floats(intPrefix+in.Name+".scale", in.C)
@@ -207,21 +298,20 @@ func (m *Model) loadIntegers(t, encoder *tensorReader) (*nn.Integers, error) {
 	if q.Offset[net.Outputs[0]] == nil {
 		return nil, errors.New("integer synthesis: output is not in bytes")
 	}
-	program, err := nn.CompileIntegers(net, q)
-	if err != nil {
-		return nil, fmt.Errorf("integer synthesis: %w", err)
-	}
-	m.integers = &integerProgram{program: program, memory: sync.Pool{New: func() any { return new(nn.IntRows) }}}
 	return q, nil
 }
 
 // synthesise draws the pixels of a job.
-func (p *integerProgram) synthesise(dst *canvas, src *latents, cut *cutter, job area) error {
-	rows := p.memory.Get().(*nn.IntRows)
-	defer p.memory.Put(rows)
+func (s *integerSynthesis) synthesise(dst *canvas, src *latents, cut *cutter, job area) error {
+	program, err := s.program()
+	if err != nil {
+		return fmt.Errorf("codec: %w", err)
+	}
+	rows := s.memory.Get().(*nn.IntRows)
+	defer s.memory.Put(rows)
 	x0, x1 := cut.columns(job)
 	in := []nn.Shape{{H: cut.h, W: x1 - x0, C: src.m}}
-	err := rows.Start(p.program, in, job.y0*LatentStride, job.y1*LatentStride, func(y int, dst [][]float32) {
+	err = rows.Start(program, in, job.y0*LatentStride, job.y1*LatentStride, func(y int, dst [][]float32) {
 		dst[0] = src.row(y, x0, x1)
 	})
 	if err != nil {

@@ -3,11 +3,13 @@ package codec
 import (
 	"bytes"
 	"image"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/aecodec/aecodec/codec/nn"
+	"github.com/aecodec/aecodec/format"
 )
 
 // integerModel is smallModel with a synthesis in integers that has the ranges of
@@ -48,7 +50,9 @@ func TestIntegerJobsAndRegions(t *testing.T) {
 	require.NoError(t, smallModel().analyse(&y, r, &cut, y.area))
 	m := integerModel(t, y.data, h, w)
 	rows := new(nn.IntRows)
-	require.NoError(t, rows.Start(m.integers.program, []nn.Shape{{H: h, W: w, C: y.m}}, 0, h*LatentStride, func(i int, dst [][]float32) {
+	program, err := m.integers.program()
+	require.NoError(t, err)
+	require.NoError(t, rows.Start(program, []nn.Shape{{H: h, W: w, C: y.m}}, 0, h*LatentStride, func(i int, dst [][]float32) {
 		copy(dst[0], y.row(i, 0, w))
 	}))
 	want := newCanvas(image.Rect(0, 0, r.w, r.h), false)
@@ -91,6 +95,19 @@ func TestIntegerJobsAndRegions(t *testing.T) {
 			for y := rect.Min.Y; y < rect.Max.Y; y++ {
 				require.Equal(t, rowOf(whole, rect, y), rowOf(part, rect, y), "%v row %d", rect, y)
 			}
+		}
+	}
+}
+
+// TestEmbeddedIntegers checks all of the models in the program, of which an encoder or
+// a decoder opens what it needs.
+func TestEmbeddedIntegers(t *testing.T) {
+	for _, e := range embedded {
+		for _, read := range []func(io.Reader, *format.Limits) (*format.ModelFile, error){format.ReadModel, format.ReadDecoder} {
+			m, err := e.read(read)
+			require.NoError(t, err)
+			require.NotNil(t, m.integers, e.name)
+			require.NoError(t, m.integers.check(m.CanEncode()), e.name)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -45,7 +44,7 @@ type Model struct {
 	print  [16]byte
 	record Record
 	arch   *Arch
-	params nn.Params // of the networks, as the codec uses them
+	params nn.Params // of the networks, as the codec uses them; a synthesis in integers has its own
 
 	gainEnc, gainDec []float32 // logs [A, M]
 	scale            *scaleMap
@@ -55,9 +54,8 @@ type Model struct {
 	features         int              // channels between hyperSynthesis and context
 
 	hyperSynthesis, context, synthesis *program
-	analysis, hyperAnalysis            *program        // nil in a decoder
-	integers                           *integerProgram // the synthesis in integers, or nil
-	search                             *program        // the synthesis that refinement differentiates
+	analysis, hyperAnalysis            *program          // nil in a decoder
+	integers                           *integerSynthesis // in place of synthesis, or nil
 
 	scratches sync.Pool // *tileScratch
 	buffers   sync.Pool // *latents
@@ -229,8 +227,23 @@ func loadModel(r io.Reader, read func(io.Reader, *format.Limits) (*format.ModelF
 	return newModel(file)
 }
 
-// newModel is the one way to a Model, from training as from a file.
+// newModel makes a model of what comes from outside, and checks all of it.
 func newModel(file *format.ModelFile) (*Model, error) {
+	m, err := openModel(file)
+	if err != nil {
+		return nil, err
+	}
+	if m.integers != nil {
+		if err := m.integers.check(m.CanEncode()); err != nil {
+			return nil, fmt.Errorf("codec: model %q: %w", file.Name, err)
+		}
+	}
+	return m, nil
+}
+
+// openModel is the one way to a Model, from training as from a file. A synthesis in
+// integers is not read before it is used: an encoder, as a rule, has no need of it.
+func openModel(file *format.ModelFile) (*Model, error) {
 	m := &Model{file: file, arch: new(Arch), params: nn.Params{}}
 	// A receiver waits for the model: hashing it goes on beside the rest.
 	fingerprint := make(chan [16]byte, 1)
@@ -297,19 +310,12 @@ func (m *Model) loadNetworks(names []string, t *tensorReader) error {
 
 // load takes weights and tables, side by side.
 func (m *Model) load(file *format.ModelFile) error {
-	weights := make(chan error, 1)
-	integers := hasIntegers(file.Decoder)
-	go func() { weights <- m.loadWeights(file, integers) }()
-	t := newTensorReader(file.Decoder)
-	tables := m.loadTables(t)
-	var q *nn.Integers
-	if tables == nil && integers {
-		var encoder *tensorReader
-		if m.arch.HasEncoder() {
-			encoder = newTensorReader(file.Encoder)
-		}
-		q, tables = m.loadIntegers(t, encoder)
+	if hasIntegers(file.Decoder) {
+		m.integers = newIntegerSynthesis(m.arch, file)
 	}
+	weights := make(chan error, 1)
+	go func() { weights <- m.loadWeights(file) }()
+	tables := m.loadTables(newTensorReader(file.Decoder))
 	if err := <-weights; err != nil {
 		return err
 	}
@@ -318,23 +324,10 @@ func (m *Model) load(file *format.ModelFile) error {
 	}
 
 	a := m.arch
-	var rounding *nn.FakeQuantised
-	if q != nil && a.HasEncoder() {
-		var err error
-		if rounding, err = m.floatSynthesis(q); err != nil {
-			return err
-		}
-	}
 	m.features = a.Network(Context).Inputs[0].C
 	m.hyperSynthesis = newProgram(a.Network(HyperSynthesis), m.params, HyperStride)
 	m.context = newProgram(a.Network(Context), m.params, 1)
 	m.synthesis = newProgram(a.Network(Synthesis), m.params, 1)
-	m.search = m.synthesis
-	if rounding != nil {
-		params := maps.Clone(m.params)
-		maps.Copy(params, rounding.Params)
-		m.search = newProgram(rounding.Network, params, 1)
-	}
 	if a.HasEncoder() {
 		m.analysis = newProgram(a.Network(Analysis), m.params, 1./LatentStride)
 		m.hyperAnalysis = newProgram(a.Network(HyperAnalysis), m.params, 1)
@@ -342,37 +335,25 @@ func (m *Model) load(file *format.ModelFile) error {
 	return nil
 }
 
+// search returns the synthesis that refinement differentiates: in floats, with the
+// rounding of the integers if it is in those.
+func (m *Model) search() (*nn.Program, error) {
+	if m.integers != nil {
+		return m.integers.search()
+	}
+	return m.synthesis.compile()
+}
+
 // loadWeights takes the weights in floats, of which a synthesis in integers has none.
-func (m *Model) loadWeights(file *format.ModelFile, integers bool) error {
+func (m *Model) loadWeights(file *format.ModelFile) error {
 	decoder := decoderNetworks
-	if integers {
+	if m.integers != nil {
 		decoder = slices.DeleteFunc(slices.Clone(decoder), func(name string) bool { return name == Synthesis })
 	}
 	if err := m.loadNetworks(decoder, newTensorReader(file.Decoder)); err != nil || !m.arch.HasEncoder() {
 		return err
 	}
 	return m.loadNetworks(encoderNetworks, newTensorReader(file.Encoder))
-}
-
-// floatSynthesis takes the weights of the synthesis in floats from its integers, and
-// makes the network that rounds on the way as these do.
-func (m *Model) floatSynthesis(q *nn.Integers) (*nn.FakeQuantised, error) {
-	net := m.arch.Network(Synthesis)
-	p, err := q.Floats(net)
-	if err != nil {
-		return nil, err
-	}
-	specs, err := m.arch.networkSpecs(Synthesis)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range specs {
-		if err := checkParam(p, s); err != nil {
-			return nil, err
-		}
-	}
-	maps.Copy(m.params, p)
-	return q.FakeQuantise(net)
 }
 
 // loadTables takes gains and what the entropy coder needs.
@@ -587,8 +568,16 @@ func (m *Model) MACs() (encode, decode float64) {
 func (m *Model) Params() nn.Params {
 	a := m.arch
 	p := nn.Params{}
-	for name, t := range m.params {
-		p[name] = &nn.Param{Name: name, Shape: slices.Clone(t.Shape), Data: slices.Clone(t.Data)}
+	params := []nn.Params{m.params}
+	if m.integers != nil && m.CanEncode() {
+		if floats, err := m.integers.floats(); err == nil { // which it was when the model was opened, or built into the program
+			params = append(params, floats)
+		}
+	}
+	for _, part := range params {
+		for name, t := range part {
+			p[name] = &nn.Param{Name: name, Shape: slices.Clone(t.Shape), Data: slices.Clone(t.Data)}
+		}
 	}
 	for _, s := range a.tableSpecs() {
 		p[s.Name] = nn.NewParam(s.Name, s.Shape...)

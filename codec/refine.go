@@ -235,7 +235,7 @@ func (w *window) forward(choose bool) (float64, error) {
 	}
 	w.mean[1] = w.contextTrace.Outputs()[0].Data
 	w.settle(1, choose)
-	if program, err = m.search.compile(); err == nil {
+	if program, err = m.search(); err == nil {
 		w.synthesisTrace, err = program.Trace(&w.synthesis, w.threads, tensor(w.yhat.data, w.h, w.w, M))
 	}
 	if err != nil {

@@ -73,9 +73,14 @@ func (l *lender) Lend(n int) []byte {
 	return b
 }
 
-// read reads the model with one of format's functions.
+// read reads the model with one of format's functions. TestEmbeddedIntegers checks
+// what is not checked here.
 func (e *embeddedModel) read(read func(io.Reader, *format.Limits) (*format.ModelFile, error)) (*Model, error) {
-	return loadModel(&lender{left: e.file}, read)
+	file, err := read(&lender{left: e.file}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("codec: model: %w", err)
+	}
+	return openModel(file)
 }
 
 // load returns the model.
@@ -105,6 +110,9 @@ func (e *embeddedModel) loadDecoder() (*Model, error) {
 			return nil, err
 		}
 		e.decoder = m
+		if m.integers != nil {
+			go m.integers.program() // while the first latents are decoded
+		}
 	}
 	return e.decoder, nil
 }
