@@ -12,8 +12,8 @@ import (
 
 // Swap is the structure behind face swapping: one encoder for two kinds of
 // pictures, and a decoder for each. Every decoder only ever learns to draw its
-// own kind; the encoder, which sees both bent at random, keeps what they have in
-// common. Decoding with the other decoder changes the kind and keeps the rest.
+// own kind; the encoder, which sees both bent, and bold or thin, at random, keeps
+// what they have in common. Decoding with the other decoder changes the kind and keeps the rest.
 //
 // The two kinds here are styles of handwriting: the records as they are, and
 // others, slanted and bold. No picture is there in both styles.
@@ -74,20 +74,37 @@ func (j *Job) restyle(x *nn.Tensor) *nn.Tensor {
 	kernels.For(j.Threads, x.N, 16, func(lo, hi int) {
 		bold := make([]float32, x.H*x.W)
 		for i := lo; i < hi; i++ {
-			src := x.Image(i)
-			for at, v := range src { // the maximum of a pixel and its left and upper neighbours
-				if at%x.W > 0 {
-					v = max(v, src[at-1])
-				}
-				if at >= x.W {
-					v = max(v, src[at-x.W])
-				}
-				bold[at] = v
-			}
+			embolden(bold, x.Image(i), x.W)
 			shear(out.Image(i), bold, x.H, x.W, slant)
 		}
 	})
 	return out
+}
+
+// embolden makes strokes a pixel wider, to the right and down.
+func embolden(dst, src []float32, w int) {
+	for at, v := range src {
+		if at%w > 0 {
+			v = max(v, src[at-1])
+		}
+		if at >= w {
+			v = max(v, src[at-w])
+		}
+		dst[at] = v
+	}
+}
+
+// thin makes strokes a pixel narrower, from the right and from below.
+func thin(dst, src []float32, w int) {
+	for at, v := range src {
+		if at%w < w-1 {
+			v = min(v, src[at+1])
+		}
+		if at+w < len(src) {
+			v = min(v, src[at+w])
+		}
+		dst[at] = v
+	}
 }
 
 // shear moves the rows of a picture to the right by by pixels for each row above
@@ -123,10 +140,16 @@ func (j *Job) trainSwap(styles [2]fit.Chain, sets [2]*nn.Tensor) error {
 				target = fit.Gather(target, sets[k], index, j.Threads)
 				bent = fit.Like(bent, target.N, target.Shape())
 				kernels.For(j.Threads, target.N, 8, func(lo, hi int) {
+					stroke := make([]float32, target.H*target.W)
 					for i := lo; i < hi; i++ {
 						r := fit.NewStream(j.Seed, "bend", e, k, int(index[i]))
 						by := bendMin + float64((bendMax-bendMin)*r.Float64()) - float64(float64(k)*slant)
-						shear(bent.Image(i), target.Image(i), target.H, target.W, by)
+						src := target.Image(i)
+						if r.Uint64()&1 == 0 { // strokes of the other style
+							[]func(dst, src []float32, w int){embolden, thin}[k](stroke, src, target.W)
+							src = stroke
+						}
+						shear(bent.Image(i), src, target.H, target.W, by)
 					}
 				})
 				y, err := nets.Forward(bent)
