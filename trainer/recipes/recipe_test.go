@@ -239,6 +239,42 @@ func TestColourModel(t *testing.T) {
 	require.Equal(t, []float32{5, 6, 3, 4, 1, 2}, row)
 }
 
+// TestPenalty: the penalty alone brings the critic's gradients to the slope it
+// is for.
+func TestPenalty(t *testing.T) {
+	shape := nn.Shape{H: pack, W: 1, C: 12}
+	seen := fit.Normals(8, shape, 1, 1, "seen")
+	for network, slope := range map[string]float64{"adversarial": 0, "wasserstein": 1} {
+		j := &Job{Session: &fit.Session{Context: context.Background(), Seed: 1, Threads: 1}, Settings: Settings{Network: network}}
+		critic, err := j.Net("critic", newStack("critic", shape.C).op(nn.OpFlatten).slopes(16).dense("", 1).build(), nil, shape)
+		require.NoError(t, err)
+		g := &gan{Job: j, critic: critic}
+		for range 300 {
+			require.NoError(t, g.penalise(seen))
+			critic.Step(fit.Adam{LR: 1e-2})
+		}
+		_, err = critic.Forward(seen)
+		require.NoError(t, err)
+		one := nn.NewTensor(seen.N, 1, 1, 1)
+		kernels.Fill(one.Data, 1)
+		grads, err := critic.Through([]*nn.Tensor{one})
+		require.NoError(t, err)
+		for i := range seen.N {
+			require.InDelta(t, slope, math.Sqrt(float64(kernels.SumSquares(grads[0].Image(i)))), 0.1, network)
+		}
+	}
+}
+
+// TestFlatGAN: records that are no pictures have a generator too.
+func TestFlatGAN(t *testing.T) {
+	for _, network := range []string{"adversarial", "wasserstein"} {
+		res, _, _ := run(t, &GAN, record.NewSet(record.Uint8, 10, 9), nil, func(s *Settings) {
+			s.Network, s.Epochs, s.Batch, s.Latents = network, 1, 5, 4
+		})
+		require.Len(t, res.Models, 1)
+	}
+}
+
 func TestErrors(t *testing.T) {
 	good := record.NewSet(record.Uint8, 4, 8, 8)
 	oneNormal := good.Slice(0, 4)
