@@ -27,7 +27,7 @@
 //	rounds    -      3      6     12     25    120
 //	BD-rate   0   -3.4 % -5.9 % -8.1 % -9.3 % -10.0 %
 //
-// A round takes about two and a half times as long as decoding.
+// A round takes about five times as long as decoding.
 //
 // # Tiles that are no photographs
 //

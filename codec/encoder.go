@@ -51,7 +51,7 @@ type Options struct {
 	// networks do not suit, such as those of screenshots, and codes them otherwise;
 	// this takes time only where there may be some. 4 to 9 go on to refine the latents
 	// through the decoder's gradients, in 3, 6, 12, 25, 50 and 120 rounds, 8 and 9 the
-	// hyper-latents too. A round takes about two and a half times as long as decoding.
+	// hyper-latents too. A round takes about five times as long as decoding.
 	// Refining holds the latents of the whole picture, before and after quantisation,
 	// and needs about 300 bytes for each pixel of a tile beside.
 	// It lowers squared errors, so with a model trained for MS-SSIM (TuneSSIM) 4 to 9

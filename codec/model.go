@@ -216,11 +216,8 @@ func (a *Arch) tableTensors(p nn.Params, priors *Priors) ([]format.Tensor, error
 
 // LoadModel reads a model file. It checks everything that Model relies on, so
 // a damaged or hostile file gives an error here and none later.
-func LoadModel(r io.Reader) (*Model, error) { return loadModel(r, format.ReadModel) }
-
-// loadModel reads a model with one of format's functions.
-func loadModel(r io.Reader, read func(io.Reader, *format.Limits) (*format.ModelFile, error)) (*Model, error) {
-	file, err := read(r, nil)
+func LoadModel(r io.Reader) (*Model, error) {
+	file, err := format.ReadModel(r, nil)
 	if err != nil {
 		return nil, fmt.Errorf("codec: model: %w", err)
 	}

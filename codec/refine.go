@@ -19,8 +19,8 @@ import (
 //
 // The published ways relax the symbols to real numbers and follow gradients for
 // thousands of steps. Here they stay integers. In units of the symbols the
-// squared error has nearly the same curvature c for all of them, because the
-// synthesis is close to an orthonormal transform. So with the gradient g of the
+// squared error has a curvature c of the same order for all of them, because the
+// synthesis is not far from an orthonormal transform. So with the gradient g of the
 // error at the symbols k, the error of other symbols is about that of their
 // distance from k - g/c, and the best of them are what rate-distortion-optimised
 // quantisation makes of that point: a proximal gradient step, as in iterative

@@ -254,22 +254,18 @@ func openTensors(packed []packedTensor) ([]Tensor, error) {
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(packed)) {
 		wg.Go(func() {
-			var buf []byte // of one tensor after the other
+			var buf []byte // for the planes of one tensor after the other
 			for i := int(next.Add(1)) - 1; i < len(packed); i = int(next.Add(1)) - 1 {
 				pt := &packed[i]
-				var err error
-				if size := pt.DType.Size(); size == 1 {
-					pt.Data, err = pt.packed.open()
+				size := pt.DType.Size()
+				if size == 1 { // the data are the plane, which stays
+					pt.Data, errs[i] = pt.packed.open()
 				} else {
-					if cap(buf) < pt.packed.size {
-						buf = make([]byte, 0, pt.packed.size)
-					}
-					var planes []byte
-					if planes, err = pt.packed.openTo(buf); err == nil {
-						pt.Data = fromPlanes(planes, size)
-					}
+					buf = slices.Grow(buf[:0], pt.packed.size)
+					planes, err := pt.packed.openTo(buf)
+					pt.Data, errs[i] = fromPlanes(planes, size), err
 				}
-				tensors[i], errs[i] = pt.Tensor, err
+				tensors[i] = pt.Tensor
 			}
 		})
 	}

@@ -88,17 +88,15 @@ const (
 )
 
 // open returns the data, which may share memory with the pack.
-func (pk packed) open() ([]byte, error) {
-	if pk.method == methodStored {
-		return pk.body, nil
-	}
-	return pk.openTo(make([]byte, 0, pk.size))
-}
+func (pk packed) open() ([]byte, error) { return pk.openTo(nil) }
 
-// openTo is open with memory for the data to lie in, if they are not in the pack.
+// openTo is open with memory for the data, if it is large enough.
 func (pk packed) openTo(buf []byte) ([]byte, error) {
 	if pk.method == methodStored {
 		return pk.body, nil
+	}
+	if cap(buf) < pk.size {
+		buf = make([]byte, 0, pk.size)
 	}
 	data, err := zstdDecoder().DecodeAll(pk.body, buf[:0:pk.size])
 	if err != nil || len(data) != pk.size {

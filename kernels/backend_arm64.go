@@ -135,7 +135,7 @@ func gemm8DotNEON(g *intGEMMArgs) { intPanelsWise(g, intGEMM8DotNEON) }
 func gemm8NEON(g *intGEMMArgs)    { intPanelsWise(g, intGEMM8NEON) }
 func gemm16NEON(g *intGEMMArgs)   { intPanelsWise(g, intGEMM16NEON) }
 
-func depthwise8NEON(d *dw8Args) { depthwiseBlocks(d, 1, intDepthwise8NEON, depthwise8Generic) }
+func depthwise8NEON(d *dw8Args) { depthwiseBlocks(d, 16, 1, intDepthwise8NEON, depthwise8Generic) }
 func depthwise16NEON(d *dw8Args) {
-	depthwiseBlocks(d, 2, intDepthwise16NEON, depthwise16Generic)
+	depthwiseBlocks(d, 16, 2, intDepthwise16NEON, depthwise16Generic)
 }

@@ -21,37 +21,21 @@ func gemm16AVX512(g *intGEMMArgs) {
 	}
 }
 
+// For 16 channels registers of 256 bits take less time, or no more.
 func depthwise8AVX512(d *dw8Args) {
-	depthwiseHalves(d, 1, depthwise8BlockAVX512, depthwise8BlockAVX2)
+	depthwiseBlocks(d, 32, 1, depthwise8BlockAVX2, depthwise8BlockAVX512)
 }
 
 func depthwise16AVX512(d *dw8Args) {
-	depthwiseHalves(d, 2, depthwise16BlockAVX512, depthwise16BlockAVX2)
-}
-
-// depthwiseHalves computes 32 channels at a time, or fewer, with an entry, and 16 with
-// half, whose registers of 256 bits take less time, or no more.
-func depthwiseHalves(d *dw8Args, size int, entry, half func(*dw8Args)) {
-	const block = 32
-	s := getScratch()
-	t := &s.dw8
-	*t = *d
-	for c := 0; c < d.c; c += block {
-		if d.channels(t, c, min(block, d.c-c), size); t.c == block/2 {
-			half(t)
-		} else {
-			entry(t)
-		}
-	}
-	s.release()
+	depthwiseBlocks(d, 32, 2, depthwise16BlockAVX2, depthwise16BlockAVX512)
 }
 
 func depthwise8AVX2(d *dw8Args) {
-	depthwiseBlocks(d, 1, depthwise8BlockAVX2, depthwise8Generic)
+	depthwiseBlocks(d, 16, 1, depthwise8BlockAVX2, depthwise8Generic)
 }
 
 func depthwise16AVX2(d *dw8Args) {
-	depthwiseBlocks(d, 2, depthwise16BlockAVX2, depthwise16Generic)
+	depthwiseBlocks(d, 16, 2, depthwise16BlockAVX2, depthwise16Generic)
 }
 
 func quantiseAVX512(q *quantiseArgs) {

@@ -105,21 +105,18 @@ func (d *dw8Args) channels(t *dw8Args, c, n, size int) {
 	t.out = d.out.columns(c)
 }
 
-// depthwiseBlocks computes 16 channels at a time with an entry that knows no
-// others, and what remains with the portable one. size is that of a number in bytes.
-func depthwiseBlocks(d *dw8Args, size int, entry, rest func(*dw8Args)) {
-	const block = 16
+// depthwiseBlocks computes blocks of channels, of numbers of size bytes: with the
+// entry sixteen where a block, or what remains, has 16 of them, otherwise with other.
+func depthwiseBlocks(d *dw8Args, block, size int, sixteen, other func(*dw8Args)) {
 	s := getScratch()
 	t := &s.dw8
 	*t = *d
-	c := 0
-	for ; c+block <= d.c; c += block {
-		d.channels(t, c, block, size)
-		entry(t)
-	}
-	if c < d.c {
-		d.channels(t, c, d.c-c, size)
-		rest(t)
+	for c := 0; c < d.c; c += block {
+		if d.channels(t, c, min(block, d.c-c), size); t.c == 16 {
+			sixteen(t)
+		} else {
+			other(t)
+		}
 	}
 	s.release()
 }

@@ -70,15 +70,10 @@ func (s Stream) Order(n int) []int32 {
 // of its own, so that threads may share the work.
 func Normals(n int, shape nn.Shape, threads int, seed uint64, purpose string, counters ...int) *nn.Tensor {
 	t := nn.NewTensor(n, shape.H, shape.W, shape.C)
-	FillNormals(t, threads, seed, purpose, counters...)
-	return t
-}
-
-// FillNormals is Normals into a given tensor.
-func FillNormals(t *nn.Tensor, threads int, seed uint64, purpose string, counters ...int) {
 	kernels.For(threads, t.N, 4, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			NewStream(seed, purpose, append(counters[:len(counters):len(counters)], i)...).Normals(t.Image(i))
 		}
 	})
+	return t
 }

@@ -132,6 +132,7 @@ func shear(dst, src []float32, h, w int, by float64) {
 func (j *Job) trainSwap(styles [2]fit.Chain, sets [2]*nn.Tensor) error {
 	var target, bent, d *nn.Tensor
 	n := min(sets[0].N, sets[1].N)
+	otherStroke := [2]func(dst, src []float32, w int){embolden, thin}
 	return j.Stage("two styles", j.Schedule.Epochs, func(e int) (float64, error) {
 		mean, err := j.Batches("swap", e, n, j.Batch, func(at int, index []int32) (float64, error) {
 			sum := 0.0
@@ -146,7 +147,7 @@ func (j *Job) trainSwap(styles [2]fit.Chain, sets [2]*nn.Tensor) error {
 						by := bendMin + float64((bendMax-bendMin)*r.Float64()) - float64(float64(k)*slant)
 						src := target.Image(i)
 						if r.Uint64()&1 == 0 { // strokes of the other style
-							[]func(dst, src []float32, w int){embolden, thin}[k](stroke, src, target.W)
+							otherStroke[k](stroke, src, target.W)
 							src = stroke
 						}
 						shear(bent.Image(i), src, target.H, target.W, by)
